@@ -1,0 +1,1 @@
+"""tocsin: Sigma rules, live, on identity logs."""

@@ -1,0 +1,1 @@
+"""Getting notifications out: the worker, and one channel a file."""

@@ -1,0 +1,1 @@
+"""The nouns: what flows through tocsin, with no I/O."""

@@ -1,0 +1,92 @@
+"""An event: one thing that happened, as its vendor told it.
+
+Decoding is the first cost of every event, so an event is one msgspec struct that
+holds the few top-level fields the loaded rules read as attributes (`event_type`
+makes that struct) and the bytes it came from. Whatever else a rule asks for is
+decoded from the bytes on demand, once.
+
+Why attributes carry a prefix: a vendor's field may be named like one of ours
+(`id`, `tenant`), and ours must never be what the vendor's JSON says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Any, cast
+
+import msgspec
+
+ATTRIBUTE_PREFIX = "v_"
+# Names no JSON log uses; the decoder overwrites these fields after every decode all the same.
+_OURS = {name: f"tocsin/{name}" for name in ("id", "time_ms", "provider", "tenant", "code", "raw", "parsed")}
+
+
+class Event(msgspec.Struct, kw_only=True, eq=False, rename=_OURS):
+    """One event.
+
+    `id` is the vendor's own (Auth0: `log_id`), unique within the tenant; `time_ms` is when it
+    happened, in milliseconds since the epoch, UTC; `code` is the event code (Auth0: `type`).
+    """
+
+    id: str = ""
+    time_ms: int = 0
+    provider: str = ""
+    tenant: str = ""
+    code: str = ""
+    raw: bytes = b""
+    parsed: dict[str, Any] | None = None
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """The whole vendor record, unwrapped; decoded at the first call."""
+        if self.parsed is None:
+            self.parsed = _unwrapped(msgspec.json.decode(self.raw)) if self.raw else {}
+        return self.parsed
+
+
+def attribute(field: str) -> str:
+    """The attribute under which an event type of `event_type` holds a top-level field."""
+    return ATTRIBUTE_PREFIX + "".join(c if c.isalnum() else f"_{ord(c):x}_" for c in field)
+
+
+@lru_cache(maxsize=64)
+def _event_type(fields: frozenset[str]) -> type[Event]:
+    names = {**_OURS, **{attribute(name): name for name in fields}}
+    made = msgspec.defstruct(
+        "DecodedEvent",
+        [(attribute(name), Any, None) for name in sorted(fields)],
+        bases=(Event,),
+        kw_only=True,
+        eq=False,
+        rename=names,
+    )
+    return cast("type[Event]", made)
+
+
+def event_type(fields: Iterable[str]) -> type[Event]:
+    """The struct of events that hold these top-level vendor fields as attributes (absent: None)."""
+    return _event_type(frozenset(fields))
+
+
+def _unwrapped(record: Any) -> dict[str, Any]:
+    """A log-stream item `{log_id, data: {…}}` is its `data`; anything else is itself."""
+    if not isinstance(record, dict):
+        return {}
+    inner = record.get("data")
+    if isinstance(inner, dict) and "type" not in record:
+        return inner
+    return record
+
+
+def as_text(value: object) -> str | None:
+    """A field's value as text; None where it is missing (absent, null or empty)."""
+    if isinstance(value, str):
+        return value or None
+    if value is None:
+        return None
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return str(value)
+    return msgspec.json.encode(value).decode()

@@ -1,0 +1,1 @@
+"""Rule files in, compiled rules out."""

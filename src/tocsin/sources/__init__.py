@@ -1,0 +1,1 @@
+"""Where events come from: bytes in, batches of events out."""

@@ -1,0 +1,1 @@
+"""Rules on past events: replay, rule tests."""
