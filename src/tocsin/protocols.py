@@ -102,7 +102,7 @@ class Windows(Protocol):
         """
 
     def sweep(self, tenant: str, specs: Sequence[WindowSpec], *, committed_ms: int) -> int:
-        """Drop groups that have expired, and the least recently seen beyond `max_groups`; how many of these."""
+        """Drop expired groups, and the least recently seen beyond `max_groups`; how many of these."""
 
 
 class EvidenceStore(Protocol):
