@@ -1,1 +1,16 @@
 """Facts about each provider: its event codes and where its records keep what."""
+
+from tocsin.catalog.lookup import Code, categories, codes, everything, expand_category, nearest_code, search
+from tocsin.catalog.provider import PROVIDERS, Provider
+
+__all__ = [
+    "PROVIDERS",
+    "Code",
+    "Provider",
+    "categories",
+    "codes",
+    "everything",
+    "expand_category",
+    "nearest_code",
+    "search",
+]
