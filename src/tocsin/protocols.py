@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple, Protocol
 
-from tocsin.model.alert import Alert, Change, Sighting, Triggers
+from tocsin.model.alert import Alert, Change, Reader, Sighting, Triggers
 from tocsin.model.compiled import WindowSpec
 from tocsin.model.event import Event
 from tocsin.model.notification import Delivery, LastNotified, Notification, Outcome
@@ -79,6 +79,15 @@ class Counted(NamedTuple):
     floored: bool = False
 
 
+class Sighted(NamedTuple):
+    """The events of a batch that one rule counted, by group key; `readers` read what evidence keeps."""
+
+    state: str
+    span_ms: int
+    readers: tuple[Reader, ...]
+    groups: Mapping[str, list[Event]]
+
+
 class Windows(Protocol):
     """Sliding event-time windows `[t - span, t]`, closed at both ends, per tenant, rule and group.
 
@@ -106,13 +115,18 @@ class Windows(Protocol):
 
 
 class EvidenceStore(Protocol):
-    """The context of a group's recent events, kept apart from its windows."""
+    """The context of a group's recent events, kept apart from its windows.
 
-    def remember(self, triggers: Iterable[tuple[str, Triggers]], *, committed_ms: int) -> None:
-        """Keep what `triggers.events` show (state name, triggers); sightings are a set by event id."""
+    Only groups that hold `from_size` members are worth keeping evidence of.
+    """
 
-    def recall(self, state: str, triggers: Triggers, from_ms: int, to_ms: int) -> list[Sighting]:
-        """The sightings of the group inside `[from_ms, to_ms]`, by time and id."""
+    from_size: int
+
+    def remember(self, tenant: str, seen: Sequence[Sighted], *, committed_ms: int) -> None:
+        """Keep what a batch showed; sightings are a set by event id. One round trip."""
+
+    def recall(self, tenant: str, trigger: Triggers, from_ms: int, to_ms: int) -> list[Sighting]:
+        """The sightings of the trigger's rule and group inside `[from_ms, to_ms]`, by time and id."""
 
 
 class Alerts(Protocol):

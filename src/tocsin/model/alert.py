@@ -107,15 +107,8 @@ class Change(NamedTuple):
     alert: Alert
 
 
-class Group(NamedTuple):
-    """A group of a rule: `key` compares (case-folded values), `shown` is for people."""
-
-    key: str
-    shown: dict[str, str]
-
-
 class Sighting(NamedTuple):
-    """What evidence keeps of an event: `values` are those of the rule's context fields, in order."""
+    """What evidence keeps of an event: `values` are what the trigger's readers read, in order."""
 
     time_ms: int
     id: str
@@ -129,16 +122,18 @@ class Triggers(NamedTuple):
     """The instants at which a rule was true for a group, found in one batch.
 
     `instants` are `(at_ms, score)`, in any order, an instant possibly twice (the higher score
-    counts). `events` are the batch's events of that group; `readers` read the rule's context fields
-    of them. `floor`: the scores may be too low, because older members were let go.
+    counts). `events` are the batch's events of that group. `readers` read of an event the rule's
+    context fields, then its group-by fields. `state` names the rule's windows and evidence (empty
+    for a plain detection). `floor`: the scores may be too low, because older members were let go.
     """
 
     rule: Rule
     tenant: str
-    group: Group
+    group: str
     instants: list[tuple[int, float]]
     events: list[Event]
     readers: tuple[Reader, ...] = ()
+    state: str = ""
     floor: bool = False
     late: bool = False
 
