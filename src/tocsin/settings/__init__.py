@@ -1,0 +1,45 @@
+"""Settings: what an operator writes, judged before anything starts."""
+
+from tocsin.settings.document import Document, Place, load_document, parse_document
+from tocsin.settings.load import load_settings, nearest, secrets_in, validate_channels
+from tocsin.settings.model import Heartbeat, Retention, Settings, SourceSettings
+from tocsin.settings.secret import Secret, SecretUrl
+from tocsin.settings.shipped import shipped
+from tocsin.settings.values import (
+    Address,
+    Duration,
+    ExistingPath,
+    Listen,
+    LocalPath,
+    Name,
+    Size,
+    anchored,
+    relative_to,
+)
+
+__all__ = [
+    "Address",
+    "Document",
+    "Duration",
+    "ExistingPath",
+    "Heartbeat",
+    "Listen",
+    "LocalPath",
+    "Name",
+    "Place",
+    "Retention",
+    "Secret",
+    "SecretUrl",
+    "Settings",
+    "Size",
+    "SourceSettings",
+    "anchored",
+    "load_document",
+    "load_settings",
+    "nearest",
+    "parse_document",
+    "relative_to",
+    "secrets_in",
+    "shipped",
+    "validate_channels",
+]
