@@ -154,7 +154,7 @@ class _Batch:
 
     def seen_by(self, counting: _Counting) -> tuple[Groups, Members]:
         """A counting rule's groups in this batch, as events and as the members its windows count."""
-        rule, correlation, spec, _ = counting
+        rule, spec = counting.rule, counting.spec
         if len(rule.matchers) == 1:
             return self._of_matcher(rule.rule, rule.matchers[0], spec)
         groups: dict[str, list[Event]] = {}
