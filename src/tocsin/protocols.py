@@ -103,11 +103,19 @@ class Windows(Protocol):
         behind `committed_ms` are ever let go, so a batch that is read again counts the same again.
         """
 
-    def due(self, tenant: str, specs: Sequence[WindowSpec], *, watermark_ms: int) -> list[Counted]:
-        """The windows of closing specs that end before `watermark_ms` and were not answered yet.
+    def due(
+        self,
+        tenant: str,
+        specs: Sequence[WindowSpec],
+        *,
+        watermark_ms: int,
+        committed_ms: int | None = None,
+    ) -> list[Counted]:
+        """The windows of closing specs that end before `watermark_ms`, and not before `committed_ms`.
 
         A group's first member `u` opens `[u, u + span]`; the next window opens at the first member
-        after it. Asking again after a crash gives the same answer until `forget` is told so.
+        after it. What closed before `committed_ms` was answered and is forgotten; everything later
+        is answered again when asked again, so a crash changes nothing (None: forget nothing more).
         """
 
     def sweep(self, tenant: str, specs: Sequence[WindowSpec], *, committed_ms: int) -> int:
@@ -251,3 +259,21 @@ class Inbox(Protocol):
         Raises:
             StoreUnavailable: the store is gone, full or nearly full; nothing was taken.
         """
+
+
+class InboxReader(Protocol):
+    """The inbox from the other side: what a stream source reads."""
+
+    def read(
+        self, source: str, after: Position | None, *, block_ms: int, count: int
+    ) -> list[tuple[Position, bytes, int]]:
+        """Up to `count` bodies after `after` (None: from the oldest): position, body, received (ms).
+
+        Waits up to `block_ms` for the first; empty when none came.
+
+        Raises:
+            StoreUnavailable: the store is gone.
+        """
+
+    def trim(self, source: str, upto: Position) -> None:
+        """Delete the bodies up to and including `upto`: they are committed."""

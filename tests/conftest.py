@@ -1,0 +1,33 @@
+"""A real private Valkey, one for each test process, and a store on it that nobody else sees."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tocsin.state.connection import Store, open_store
+from tocsin.state.embedded import EmbeddedServer
+
+
+@pytest.fixture(scope="session")
+def valkey() -> Iterator[EmbeddedServer]:
+    # Not tmp_path: pytest keeps those, and a unix socket's path must be short.
+    folder = Path(tempfile.mkdtemp(prefix="tocsin-test-"))
+    try:
+        with EmbeddedServer(folder, appendfsync="no") as server:
+            yield server
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def store(valkey: EmbeddedServer) -> Iterator[Store]:
+    opened = open_store(valkey.url, prefix=f"test-{uuid.uuid4().hex[:8]}")
+    yield opened
+    opened.erase()
+    opened.close()
