@@ -14,7 +14,7 @@ from typing import NamedTuple
 import structlog
 
 from tocsin import telemetry
-from tocsin.model.alert import Reader, Triggers
+from tocsin.model.alert import NEVER_MS, Reader, Triggers
 from tocsin.model.compiled import CompiledRule, Correlation, Matcher, RuleSet, WindowSpec
 from tocsin.model.event import Event, as_text
 from tocsin.model.rule import Rule
@@ -54,7 +54,9 @@ class Engine:
     def process(self, tenant: str, events: Sequence[Event], *, committed_ms: int) -> list[Triggers]:
         """What these events of one tenant make true. Safe to do again."""
         batch = _Batch(events)
-        triggers = [trigger for rule in self._plain for trigger in _plain_triggers(tenant, rule, batch)]
+        triggers = [
+            trigger for rule in self._plain for trigger in _plain_triggers(tenant, rule, batch, committed_ms)
+        ]
         seen: list[Observations] = []
         sighted: dict[str, Sighted] = {}
         for counting in self._counting:
@@ -67,7 +69,7 @@ class Engine:
             counted = self._windows.observe(tenant, seen, committed_ms=committed_ms)
             kept = _worth_keeping(sighted, counted, self._evidence.from_size)
             self._evidence.remember(tenant, kept, committed_ms=committed_ms)
-            triggers += self._true(tenant, counted, sighted)
+            triggers += self._true(tenant, counted, sighted, committed_ms)
         return triggers
 
     def due(self, tenant: str, *, watermark_ms: int) -> list[Triggers]:
@@ -75,14 +77,15 @@ class Engine:
         closing = [spec for spec in self.specs if spec.closes]
         if not closing:
             return []
-        return list(self._true(tenant, self._windows.due(tenant, closing, watermark_ms=watermark_ms), {}))
+        found = self._windows.due(tenant, closing, watermark_ms=watermark_ms)
+        return list(self._true(tenant, found, {}, NEVER_MS))
 
     def sweep(self, tenant: str, *, committed_ms: int) -> int:
         """Let go of groups that are over; how many were dropped because there were too many."""
         return self._windows.sweep(tenant, self.specs, committed_ms=committed_ms)
 
     def _true(
-        self, tenant: str, counted: Iterable[Counted], sighted: Mapping[str, Sighted]
+        self, tenant: str, counted: Iterable[Counted], sighted: Mapping[str, Sighted], late_before_ms: int
     ) -> Iterator[Triggers]:
         """The groups whose windows reach the rule's threshold."""
         for state, group, windows, _, floored in counted:
@@ -93,7 +96,9 @@ class Engine:
             instants = [(at_ms, reached) for at_ms, count in windows if holds(reached := score(count))]
             if instants:
                 events = sighted[state].groups.get(group, []) if state in sighted else []
-                yield Triggers(rule.rule, tenant, group, instants, events, readers, state, floored)
+                yield Triggers(
+                    rule.rule, tenant, group, instants, events, readers, state, floored, late_before_ms
+                )
 
 
 class _Counting(NamedTuple):
@@ -118,13 +123,13 @@ def _readers(rule: CompiledRule) -> tuple[Reader, ...]:
     return (*rule.context, *group_by)
 
 
-def _plain_triggers(tenant: str, rule: CompiledRule, batch: _Batch) -> Iterator[Triggers]:
+def _plain_triggers(tenant: str, rule: CompiledRule, batch: _Batch, committed_ms: int) -> Iterator[Triggers]:
     """Every match of a plain detection is a trigger of score 1."""
     readers = _readers(rule)
     for matcher in rule.matchers:
         for group, events in batch.groups_of(rule.rule, matcher).items():
             instants = [(event.time_ms, 1.0) for event in events]
-            yield Triggers(rule.rule, tenant, group, instants, events, readers)
+            yield Triggers(rule.rule, tenant, group, instants, events, readers, late_before_ms=committed_ms)
 
 
 def _worth_keeping(

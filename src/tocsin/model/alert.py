@@ -18,6 +18,8 @@ from tocsin.clock import from_ms, iso
 from tocsin.model.event import Event
 from tocsin.model.rule import Rule, Severity
 
+NEVER_MS = -(1 << 62)  # before any event
+
 Status = Literal["firing", "resolved"]
 
 
@@ -125,6 +127,7 @@ class Triggers(NamedTuple):
     counts). `events` are the batch's events of that group. `readers` read of an event the rule's
     context fields, then its group-by fields. `state` names the rule's windows and evidence (empty
     for a plain detection). `floor`: the scores may be too low, because older members were let go.
+    Instants before `late_before_ms` are late: they were behind the watermark when they were found.
     """
 
     rule: Rule
@@ -135,7 +138,7 @@ class Triggers(NamedTuple):
     readers: tuple[Reader, ...] = ()
     state: str = ""
     floor: bool = False
-    late: bool = False
+    late_before_ms: int = NEVER_MS
 
 
 def fingerprint(tenant: str, rule_id: str, group_key: str) -> str:

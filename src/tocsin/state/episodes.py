@@ -113,13 +113,14 @@ class Folder:
         self, episode: Episode, triggers: Triggers, at_ms: int, score: float, events: list[Event]
     ) -> None:
         alert = episode.alert
+        if not alert.started_ms <= at_ms <= alert.last_ms:
+            alert.late |= at_ms < triggers.late_before_ms
         if at_ms > alert.last_ms:
             alert.last_ms = at_ms
             if alert.status == "resolved":  # a trigger older than the watermark that resolved it
                 alert.status, alert.resolved_ms = "firing", None
         elif at_ms < alert.started_ms:
             alert.started_ms = at_ms
-        alert.late |= triggers.late
         alert.floor |= triggers.floor
         if score > alert.score:
             alert.score = score
@@ -224,7 +225,7 @@ def _new_alert(
         last_ms=at_ms,
         score=score,
         floor=triggers.floor,
-        late=triggers.late,
+        late=at_ms < triggers.late_before_ms,
         found_ms=to_ms(found_at),
         group=group,
         labels={

@@ -13,14 +13,13 @@ from datetime import timedelta
 
 from tocsin.clock import EPOCH, MS
 from tocsin.engine import Engine
-from tocsin.model.alert import Change, ChangeKind, Triggers
+from tocsin.model.alert import NEVER_MS, Change, ChangeKind, Triggers
 from tocsin.model.compiled import RuleSet
 from tocsin.model.event import Event
 from tocsin.protocols import Alerts, Batch, EvidenceStore, Windows
 from tocsin.state.alerts_memory import MemoryAlerts
 from tocsin.state.evidence import MemoryEvidence
 
-NEVER_MS = -(1 << 62)
 # At one instant an alert ends before another begins, and begins before it grows worse.
 _RANK = {ChangeKind.RESOLVED: 0, ChangeKind.MERGED: 1, ChangeKind.OPENED: 2, ChangeKind.RAISED: 3}
 
@@ -64,8 +63,8 @@ class Replay:
         """The end of input: event time stops at the newest event plus the lateness, or at `until_ms`."""
         if self._newest_ms == NEVER_MS:
             return []
-        end_ms = max(self._newest_ms + self._lateness_ms, until_ms if until_ms is not None else NEVER_MS)
-        return self._pass(end_ms + 1)
+        end_ms = self._newest_ms + self._lateness_ms
+        return self._pass(max(end_ms, end_ms if until_ms is None else until_ms) + 1)
 
     def _pass(self, watermark_ms: int) -> list[Change]:
         if watermark_ms <= self._watermark_ms:
