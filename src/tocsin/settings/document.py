@@ -65,7 +65,9 @@ class Document:
         return self.keys.get(found, fallback) if key else fallback
 
     def error(self, steps: Sequence[str | int], message: str, *, key: bool = False) -> str:
-        """`file:line: message`, of what stands at `steps`."""
+        """`file:line: message`, of what stands at `steps`; without a line where there is no file."""
+        if not self.values:
+            return f"{self.file}: {message}"
         return f"{self.file}:{self.place(steps, key=key).line}: {message}"
 
 

@@ -1,0 +1,55 @@
+"""The web application: the receiver, health, metrics. Nothing else answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from tocsin.api.ingest import Ingest
+from tocsin.protocols import Clock, Inbox
+
+
+def make_app(
+    *,
+    inbox: Inbox,
+    tokens: Mapping[str, Sequence[bytes]],
+    clock: Clock,
+    readiness: Callable[[], str | None],
+    registry: CollectorRegistry,
+) -> Starlette:
+    """The application.
+
+    `tokens` holds every source there is; one without any token is open. `readiness` says why we
+    are not ready (None: we are); it may wait for the store, and is called in a thread.
+    """
+    ingest = Ingest(inbox, tokens, clock)
+
+    async def take(request: Request) -> Response:
+        return await ingest(request)
+
+    async def healthy(request: Request) -> Response:  # noqa: ARG001 - Starlette's signature
+        return PlainTextResponse("healthy\n")
+
+    def ready(request: Request) -> Response:  # noqa: ARG001
+        reason = readiness()
+        return PlainTextResponse(f"{reason or 'ready'}\n", status_code=503 if reason else 200)
+
+    def metrics(request: Request) -> Response:  # noqa: ARG001
+        return Response(generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    app = Starlette(
+        routes=[
+            Route("/v1/ingest/{source}", take, methods=["POST"]),
+            Route("/-/healthy", healthy),
+            Route("/-/ready", ready),
+            Route("/metrics", metrics),
+        ]
+    )
+    app.router.redirect_slashes = False  # a redirect would repeat the sender's Host header
+    return app
