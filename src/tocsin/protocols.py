@@ -186,7 +186,11 @@ class Silences(Protocol):
 
 
 class Outbox(Protocol):
-    """Notifications on their way out. Durable before anything is sent."""
+    """Notifications on their way out. Durable before anything is sent.
+
+    The messages of one (channel, group) stand in line: only the oldest unsettled one can be leased,
+    and it is as urgent as the most severe behind it. So "resolved" never overtakes "firing".
+    """
 
     def put(self, notification: Notification, last: LastNotified) -> bool:
         """Queue it and remember what its (group, channel) now knows, in one step; False if it was there."""
@@ -214,6 +218,12 @@ class Outbox(Protocol):
 
     def requeue(self, notification_id: str, now: datetime) -> bool:
         """Send a dead letter again; False when there is none of that id."""
+
+    def hasten(self, channel: str, now: datetime) -> int:
+        """Make due now what the channel waits with (it works again); how many."""
+
+    def take_back(self) -> int:
+        """End every lease, as ambiguous: at a start that knows no other process lives; how many."""
 
     def forget(self, before: datetime) -> int:
         """Delete deliveries settled before; how many."""
