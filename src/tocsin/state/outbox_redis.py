@@ -93,15 +93,14 @@ class RedisOutbox:
             pipe.zrange(self._under("ready", channel), 0, 0)
             waiting, leased, ready = pipe.execute()
             if ready:
-                return from_ms(
-                    int(self._store.client.hget(self._under("delivery", ready[0]), "next_ms") or 0)
-                )
+                raw = self._store.client.hget(self._under("delivery", ready[0]), "next_ms")
+                return from_ms(int(raw or 0))
         return min((from_ms(int(score)) for _, score in [*waiting, *leased]), default=None)
 
     def find(self, *, status: str | None = None, limit: int = 100) -> list[Delivery]:
         listed = self._under("all") if status is None else self._under("status", status)
         with self._store.reaching(), self._store.pipeline() as pipe:
-            for id_ in self._store.client.zrevrange(listed, 0, limit - 1):
+            for id_ in cast("list[bytes]", self._store.client.zrevrange(listed, 0, limit - 1)):
                 pipe.hmget(self._under("delivery", id_), _FIELDS)
             return [_delivery(fields) for fields in pipe.execute() if fields[0] is not None]
 
