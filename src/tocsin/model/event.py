@@ -11,6 +11,7 @@ Why attributes carry a prefix: a vendor's field may be named like one of ours
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any, cast
@@ -41,8 +42,22 @@ class Event(msgspec.Struct, kw_only=True, eq=False, rename=_OURS):
     def fields(self) -> dict[str, Any]:
         """The whole vendor record, unwrapped; decoded at the first call."""
         if self.parsed is None:
-            self.parsed = _unwrapped(msgspec.json.decode(self.raw)) if self.raw else {}
+            self.parsed = _unwrapped(decode_json(self.raw)) if self.raw else {}
         return self.parsed
+
+
+def _finite(number: str) -> float | str:
+    """A number too large for a float (`1e999`) stays the text it was."""
+    value = float(number)
+    return value if math.isfinite(value) else number
+
+
+_DECODER = msgspec.json.Decoder(float_hook=_finite)
+
+
+def decode_json(raw: bytes) -> Any:
+    """Any JSON value; takes all that a typed decode lets pass unread, numbers out of range too."""
+    return _DECODER.decode(raw)
 
 
 def attribute(field: str) -> str:
