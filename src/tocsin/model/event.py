@@ -62,7 +62,14 @@ def decode_json(raw: bytes) -> Any:
 
 def attribute(field: str) -> str:
     """The attribute under which an event type of `event_type` holds a top-level field."""
-    return ATTRIBUTE_PREFIX + "".join(c if c.isalnum() else f"_{ord(c):x}_" for c in field)
+    return ATTRIBUTE_PREFIX + "".join(map(_spelled, field))
+
+
+def _spelled(character: str) -> str:
+    """A part of an identifier for every character, no two alike."""
+    if character == "_":
+        return "__"
+    return character if character.isascii() and character.isalnum() else f"_{ord(character):x}_"
 
 
 @lru_cache(maxsize=64)

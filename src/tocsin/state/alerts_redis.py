@@ -61,7 +61,8 @@ class RedisAlerts:
         waiting: dict[str, list[Triggers]] = defaultdict(list)
         for trigger in triggers:
             mark = fingerprint(trigger.tenant, trigger.rule.id or trigger.rule.name, trigger.group)
-            waiting[mark].append(trigger)
+            if trigger.instants:
+                waiting[mark].append(trigger)
         marks = list(waiting)
         changes: list[Change] = []
         for start in range(0, len(marks), PAGE):
