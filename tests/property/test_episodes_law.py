@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from itertools import count
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -19,6 +20,7 @@ from tocsin.state.alerts_redis import RedisAlerts
 from tocsin.state.connection import Store
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
+FRESH = count()  # a corner of the store for every example
 Instants = list[tuple[int, float]]
 Shape = tuple[int, int, float, int, int]  # start, last, score, severity's rank is implied; fired, events
 
@@ -86,11 +88,9 @@ def test_an_episode_fires_once_it_has_lasted_for_long_enough(
 
 
 @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-@given(batches=BATCHES, resolve_after_ms=st.integers(0, 8), seed=st.uuids())
-def test_redis_folds_as_memory_does(
-    store: Store, batches: list[Instants], resolve_after_ms: int, seed: object
-) -> None:
-    fresh = Store(store.client, "unix://test", prefix=f"{store.prefix}-{seed}")
+@given(batches=BATCHES, resolve_after_ms=st.integers(0, 8))
+def test_redis_folds_as_memory_does(store: Store, batches: list[Instants], resolve_after_ms: int) -> None:
+    fresh = Store(store.client, "unix://test", prefix=f"{store.prefix}-{next(FRESH)}")
 
     _agrees(lambda: RedisAlerts(fresh, lambda *_: []), batches, resolve_after_ms)
 
