@@ -12,6 +12,9 @@ from tocsin.errors import ConfigError
 from tocsin.settings import Listen, SourceSettings
 
 LEAST_TOKEN_BYTES = 32
+# One answer, whatever was wrong.
+UNAUTHORIZED = "unauthorized"
+UNAUTHORIZED_HEADERS = {"WWW-Authenticate": "Bearer"}
 
 log = structlog.get_logger(__name__)
 

@@ -15,7 +15,7 @@ import structlog
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 
-from tocsin.api.doors import Doors
+from tocsin.api.doors import UNAUTHORIZED, UNAUTHORIZED_HEADERS, Doors
 from tocsin.errors import StoreError
 from tocsin.protocols import Clock, Inbox
 from tocsin.telemetry import INGEST_REQUESTS, redact_text
@@ -68,7 +68,7 @@ class Ingest:
 
     async def _take(self, request: Request, source: str) -> Response:
         if not self._doors.admits(source, request.scope["headers"]):
-            raise Refused(401, "unauthorized", {"WWW-Authenticate": "Bearer"})
+            raise Refused(401, UNAUTHORIZED, UNAUTHORIZED_HEADERS)
         if any(value.lower() != "identity" for value in request.headers.getlist("content-encoding")):
             raise Refused(415, "send the body without Content-Encoding", {"Accept-Encoding": "identity"})
         body = await self._read(request)

@@ -20,6 +20,7 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from tocsin.api.doors import UNAUTHORIZED, UNAUTHORIZED_HEADERS
 from tocsin.errors import ConfigError
 from tocsin.settings import Listen
 
@@ -153,12 +154,11 @@ class BoundedProtocol(H11Protocol):
         if not endless or self.conn.our_state is not h11.IDLE:
             super().send_400_response(msg)
             return
-        headers = [("content-type", "text/plain; charset=utf-8"), ("connection", "close")]
-        for event in (
-            h11.Response(status_code=401, headers=headers, reason=b"Unauthorized"),
-            h11.Data(data=b"unauthorized\n"),
-            h11.EndOfMessage(),
-        ):
+        body = f"{UNAUTHORIZED}\n".encode()
+        headers = [("content-type", "text/plain; charset=utf-8"), ("content-length", str(len(body)))]
+        headers += [*UNAUTHORIZED_HEADERS.items(), ("connection", "close")]
+        start = h11.Response(status_code=401, headers=headers, reason=b"Unauthorized")
+        for event in (start, h11.Data(data=body), h11.EndOfMessage()):
             self.transport.write(self.conn.send(event) or b"")
         self.refused = True
 

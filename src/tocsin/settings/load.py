@@ -114,7 +114,9 @@ def nearest(name: str, known: Iterable[str]) -> str:
 def _unknown_type(document: Document, name: str, kind: object, registry: Mapping[str, ChannelKind]) -> str:
     steps = ("channels", name, "type")
     if kind is None:
-        return document.error(steps, f"channels.{name}: type is missing; write one of {_listed(registry)}")
+        return document.error(
+            steps, f"channels.{name}: type is missing; write one of {_listed(registry)}", key=True
+        )
     hint = nearest(str(kind), registry) or f"; there are {_listed(registry)}"
     return document.error(steps, f'channels.{name}: unknown type "{kind}"{hint}')
 
@@ -130,7 +132,7 @@ def _problem(document: Document, model: type[BaseModel], error: ErrorDetails, un
         return _unknown_key(document, _model_at(model, error["loc"][:-1]), steps)
     message = error["msg"].removeprefix("Value error, ")
     if error["type"] == "missing":
-        return document.error(steps[:-1], f"{_dotted(steps)} is missing")
+        return document.error(steps[:-1], f"{_dotted(steps)} is missing", key=True)
     variable = _variable(steps)
     if variable is not None:
         return f"{variable}: {_sentence(message)}"

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Annotated, NamedTuple
 
 from pydantic import AfterValidator, BeforeValidator
+from pydantic_settings import NoDecode
 
 from tocsin.clock import parse_duration
 
@@ -110,7 +111,7 @@ def _name(value: str) -> str:
 
 Duration = Annotated[timedelta, BeforeValidator(_duration)]  # `30s`, `10m`, `4h`, `7d`
 Size = Annotated[int, BeforeValidator(_size)]  # `512mb`; bytes inside
-Address = Annotated[Listen, BeforeValidator(_listen)]  # `host:port`
+Address = Annotated[Listen, NoDecode, BeforeValidator(_listen)]  # `host:port`; no JSON in variables
 Name = Annotated[str, AfterValidator(_name)]
 LocalPath = Annotated[Path, AfterValidator(anchored)]
 ExistingPath = Annotated[Path, AfterValidator(_present)]
