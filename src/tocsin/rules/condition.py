@@ -1,0 +1,184 @@
+"""Sigma's condition: `or` < `and` < `not` < `1 of` / `all of` < brackets, parsed by descent."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+from typing import NamedTuple
+
+from tocsin.rules.document import Scalar
+from tocsin.rules.problems import Mark, Problems, did_you_mean
+from tocsin.rules.tree import Tree, all_of, any_of, negated
+
+MAX_DEPTH = 100
+_TOKEN = re.compile(r"[()|]|[^\s()|]+")
+_OPERATORS = ("or", "and", "not")
+_ANY, _ALL = ("1", "any"), ("all",)
+
+
+class _Wrong(Exception):
+    """The condition makes no sense here; the text is what and how to fix it."""
+
+    def __init__(self, column: int, message: str) -> None:
+        super().__init__(message)
+        self.column = column
+
+
+class _Token(NamedTuple):
+    text: str
+    column: int  # from 0, within the condition
+
+    @property
+    def word(self) -> str:
+        return self.text.casefold()
+
+
+def parse_condition(
+    condition: Scalar,
+    selections: Mapping[str, Tree],
+    problems: Problems,
+    known: Mapping[str, object] | None = None,
+) -> tuple[Tree | None, set[str]]:
+    """The condition over these selections, and the names of those it used; None after a mistake.
+
+    `known` holds the names that exist, those with mistakes of their own included: using one of
+    these is no second mistake.
+    """
+    parser = _Parser(condition.text, selections, selections if known is None else known)
+    try:
+        return parser.parse(), parser.used
+    except _Wrong as exc:
+        problems.error(_place(condition, exc.column), f"condition: {exc}")
+    except _Unusable:
+        pass
+    return None, parser.used
+
+
+class _Unusable(Exception):
+    """A selection with a mistake of its own, told already."""
+
+
+def _place(condition: Scalar, column: int) -> Mark:
+    before = condition.text[:column]
+    if "\n" in before:
+        return Mark(condition.mark.line + before.count("\n"), 1)
+    return Mark(condition.mark.line, condition.mark.column + column + (0 if condition.plain else 1))
+
+
+class _Parser:
+    def __init__(self, text: str, selections: Mapping[str, Tree], known: Mapping[str, object]) -> None:
+        self._tokens = [_Token(found.group(), found.start()) for found in _TOKEN.finditer(text)]
+        self._end = len(text)
+        self._at = 0
+        self._depth = 0
+        self._selections, self._known = selections, known
+        self.used: set[str] = set()
+
+    def parse(self) -> Tree:
+        if not self._tokens:
+            raise _Wrong(0, "it is empty; name a selection")
+        tree = self._or()
+        token = self._peek()
+        if token is not None:
+            raise _Wrong(token.column, _unexpected(token))
+        return tree
+
+    def _peek(self) -> _Token | None:
+        return self._tokens[self._at] if self._at < len(self._tokens) else None
+
+    def _takes(self, word: str) -> bool:
+        token = self._peek()
+        if token is None or token.word != word:
+            return False
+        self._at += 1
+        return True
+
+    def _next(self, wanted: str) -> _Token:
+        token = self._peek()
+        if token is None:
+            raise _Wrong(self._end, f"it ends where {wanted} is expected")
+        self._at += 1
+        return token
+
+    def _or(self) -> Tree:
+        parts = [self._and()]
+        while self._takes("or"):
+            parts.append(self._and())
+        return any_of(parts)
+
+    def _and(self) -> Tree:
+        parts = [self._not()]
+        while self._takes("and"):
+            parts.append(self._not())
+        return all_of(parts)
+
+    def _not(self) -> Tree:
+        self._depth += 1
+        if self._depth > MAX_DEPTH:
+            token = self._peek()
+            raise _Wrong(token.column if token else self._end, f"it is nested deeper than {MAX_DEPTH} levels")
+        tree = negated(self._not()) if self._takes("not") else self._term()
+        self._depth -= 1
+        return tree
+
+    def _term(self) -> Tree:
+        token = self._next("a selection")
+        if token.text == "(":
+            tree = self._or()
+            if not self._takes(")"):
+                raise _Wrong(token.column, 'this "(" is never closed; add ")"')
+            return tree
+        following = self._peek()
+        if following is not None and following.word == "of":
+            self._at += 1
+            return self._quantified(token)
+        if token.text in ")|" or token.word in _OPERATORS:
+            raise _Wrong(token.column, f'a selection is expected, not "{token.text}"')
+        return self._named(token)
+
+    def _quantified(self, quantifier: _Token) -> Tree:
+        if quantifier.word not in _ANY + _ALL:
+            raise _Wrong(
+                quantifier.column, f'"{quantifier.text} of" is unknown; write "1 of", "any of" or "all of"'
+            )
+        pattern = self._next('"them" or a pattern like selection*')
+        if pattern.text in "()|":
+            raise _Wrong(pattern.column, f'"them" or a pattern is expected, not "{pattern.text}"')
+        names = self._matching(pattern)
+        trees = [self._selection(name) for name in names]
+        return all_of(trees) if quantifier.word in _ALL else any_of(trees)
+
+    def _matching(self, pattern: _Token) -> list[str]:
+        if pattern.word == "them":
+            names = [name for name in self._known if not name.startswith("_")]
+        else:
+            glob = pattern.text.replace("[", "[[]").replace("?", "[?]")
+            inside = pattern.text.startswith("_")
+            names = [name for name in self._known if fnmatchcase(name, glob) and (inside or name[0] != "_")]
+        if not names:
+            raise _Wrong(
+                pattern.column,
+                f'no selection matches "{pattern.text}"; {did_you_mean(pattern.text, self._known)}',
+            )
+        return names
+
+    def _named(self, token: _Token) -> Tree:
+        if token.text not in self._known:
+            hint = did_you_mean(token.text, self._known)
+            raise _Wrong(token.column, f'unknown selection "{token.text}"; {hint}')
+        return self._selection(token.text)
+
+    def _selection(self, name: str) -> Tree:
+        self.used.add(name)
+        if name not in self._selections:
+            raise _Unusable
+        return self._selections[name]
+
+
+def _unexpected(token: _Token) -> str:
+    if token.text == "|":
+        return 'aggregations after "|" left Sigma; write a correlation (or tocsin.correlate) instead'
+    if token.text == ")":
+        return 'this ")" closes nothing; remove it'
+    return f'"and" or "or" is expected before "{token.text}"'

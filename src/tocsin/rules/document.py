@@ -1,0 +1,238 @@
+"""YAML as rules are written: nodes that know their place and keep their text as it was typed.
+
+Narrower than YAML on purpose: no tags, no aliases (a 9⁶ bomb fits in a few lines), no duplicate
+keys, at most 1 MB and 64 levels. Scalars follow YAML 1.2, so `off`, `no`, `1:30` and `010` stay
+what they look like.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import yaml
+
+from tocsin.rules.problems import Mark, Problems
+
+MAX_BYTES = 1024 * 1024
+MAX_DEPTH = 64
+LONGEST_NUMBER = 30  # characters; a longer run of digits is an id, not a number
+
+_WORDS: dict[str, bool | None] = {
+    **dict.fromkeys(("", "~", "null", "Null", "NULL")),
+    **dict.fromkeys(("true", "True", "TRUE"), True),
+    **dict.fromkeys(("false", "False", "FALSE"), False),
+}
+_INTEGER = re.compile(r"[-+]?[0-9]+")
+_BASED = re.compile(r"0o[0-7]+|0x[0-9a-fA-F]+")
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+ScalarValue = str | int | float | bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class Scalar:
+    """A single value. `text` is as written; `param` names the parameter that a `$name` stood for."""
+
+    text: str
+    mark: Mark
+    plain: bool = False
+    param: str = ""
+
+    @property
+    def value(self) -> ScalarValue:
+        """The value by YAML 1.2's core schema; quoted text is always text."""
+        return _plain_value(self.text) if self.plain else self.text
+
+    @property
+    def is_null(self) -> bool:
+        """Nothing was written, or `null`, or `~`."""
+        return self.plain and self.value is None
+
+
+@dataclass(frozen=True, slots=True)
+class Items:
+    """A list."""
+
+    items: tuple[Node, ...]
+    mark: Mark
+
+
+class Entry(NamedTuple):
+    """A key's place and its value."""
+
+    key_mark: Mark
+    node: Node
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A map, in the order written. `flow`: it was written in braces."""
+
+    entries: dict[str, Entry]
+    mark: Mark
+    flow: bool = False
+
+
+Node = Scalar | Items | Table
+
+
+class _Stopped(Exception):
+    """What was found cannot be read past; the problem is noted."""
+
+
+def read_documents(data: bytes, problems: Problems) -> list[Node]:
+    """The documents of a file, empty ones left out; what stands before a mistake is still returned."""
+    if len(data) > MAX_BYTES:
+        problems.error(Mark(1, 1), f"the file has {len(data)} bytes; a rule file may have {MAX_BYTES}")
+        return []
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as exc:
+        line = data.count(b"\n", 0, exc.start) + 1
+        problems.error(Mark(line, 1), "the text is not UTF-8; save the file as UTF-8")
+        return []
+    builder = _Builder(problems)
+    try:
+        for event in yaml.parse(text, Loader=_LOADER):
+            builder.take(event)
+    except _Stopped:
+        pass
+    except yaml.MarkedYAMLError as exc:
+        at = exc.problem_mark or exc.context_mark
+        problems.error(_mark(at) if at else Mark(1, 1), f"this is not YAML: {exc.problem or exc.context}")
+    except yaml.reader.ReaderError as exc:
+        line = text.count("\n", 0, max(exc.position, 0)) + 1
+        problems.error(Mark(line, 1), "a character that YAML does not allow; remove it")
+    return [node for node in builder.documents if not (isinstance(node, Scalar) and node.is_null)]
+
+
+def plain(node: Node) -> object:
+    """The node as plain dicts, lists and scalars."""
+    match node:
+        case Scalar():
+            return node.value
+        case Items():
+            return [plain(item) for item in node.items]
+        case Table():
+            return {key: plain(entry.node) for key, entry in node.entries.items()}
+
+
+def scalars(node: Node) -> Iterator[Scalar]:
+    """Every value below a node, keys excepted."""
+    match node:
+        case Scalar():
+            yield node
+        case Items():
+            for item in node.items:
+                yield from scalars(item)
+        case Table():
+            for entry in node.entries.values():
+                yield from scalars(entry.node)
+
+
+def _plain_value(text: str) -> ScalarValue:
+    if text in _WORDS:
+        return _WORDS[text]
+    if len(text) > LONGEST_NUMBER:
+        return text
+    if _INTEGER.fullmatch(text):
+        return int(text, 10)
+    if _BASED.fullmatch(text):
+        return int(text, 0)
+    if _FLOAT.fullmatch(text) and math.isfinite(number := float(text)):
+        return number
+    return text
+
+
+def _mark(mark: Any) -> Mark:
+    """A place by PyYAML's mark, be it of the C parser or of the Python one."""
+    return Mark(mark.line + 1, mark.column + 1)
+
+
+class _Frame:
+    """A collection that is being filled; `key` waits for its value."""
+
+    def __init__(self, mark: Mark, *, is_map: bool, flow: bool) -> None:
+        self.mark, self.is_map, self.flow = mark, is_map, flow
+        self.items: list[Node] = []
+        self.entries: dict[str, Entry] = {}
+        self.key: Scalar | None = None
+
+    def finished(self) -> Node:
+        if self.is_map:
+            return Table(self.entries, self.mark, self.flow)
+        return Items(tuple(self.items), self.mark)
+
+
+class _Builder:
+    """Parser events to nodes, with a stack of its own: nothing recurses before the depth is known."""
+
+    def __init__(self, problems: Problems) -> None:
+        self.documents: list[Node] = []
+        self._problems = problems
+        self._stack: list[_Frame] = []
+
+    def take(self, event: yaml.Event) -> None:
+        match event:
+            case yaml.AliasEvent():
+                self._stop(event, f"an alias (*{event.anchor}) is not allowed; write the value out")
+            case yaml.ScalarEvent():
+                self._refuse_tag(event)
+                self._add(self._scalar(event))
+            case yaml.CollectionStartEvent():
+                self._refuse_tag(event)
+                self._open(event)
+            case yaml.CollectionEndEvent():
+                self._add(self._stack.pop().finished())
+
+    def _open(self, event: yaml.CollectionStartEvent) -> None:
+        if len(self._stack) >= MAX_DEPTH:
+            self._stop(event, f"it is nested deeper than {MAX_DEPTH} levels")
+        top = self._stack[-1] if self._stack else None
+        if top and top.is_map and top.key is None:
+            self._stop(event, "a key must be text; put text that begins with { or [ in quotes")
+        is_map = isinstance(event, yaml.MappingStartEvent)
+        self._stack.append(_Frame(_mark(event.start_mark), is_map=is_map, flow=bool(event.flow_style)))
+
+    def _scalar(self, event: yaml.ScalarEvent) -> Scalar:
+        text: str = event.value
+        if not text.isascii() and any("\ud800" <= char <= "\udfff" for char in text):
+            self._stop(event, "half of a surrogate pair is not a character; write the character itself")
+        return Scalar(text, _mark(event.start_mark), plain=event.style in (None, ""))
+
+    def _add(self, node: Node) -> None:
+        if not self._stack:
+            self.documents.append(node)
+            return
+        top = self._stack[-1]
+        if not top.is_map:
+            top.items.append(node)
+        elif top.key is None:
+            if isinstance(node, Scalar):
+                top.key = node
+        else:
+            self._fill(top, top.key, node)
+            top.key = None
+
+    def _fill(self, top: _Frame, key: Scalar, node: Node) -> None:
+        earlier = top.entries.get(key.text)
+        if earlier is not None:
+            self._problems.error(
+                key.mark,
+                f'duplicate key "{key.text}"; it stands in line {earlier.key_mark.line} already, keep one',
+            )
+            return
+        top.entries[key.text] = Entry(key.mark, node)
+
+    def _refuse_tag(self, event: yaml.ScalarEvent | yaml.CollectionStartEvent) -> None:
+        if event.tag is not None:
+            self._stop(event, f"a tag ({event.tag}) is not allowed; remove it")
+
+    def _stop(self, event: yaml.Event, message: str) -> None:
+        self._problems.error(_mark(event.start_mark), message)
+        raise _Stopped

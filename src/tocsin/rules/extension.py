@@ -1,0 +1,81 @@
+"""Reading the `tocsin:` key: params, category, correlate, alert, tests. Unknown keys are errors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tocsin.model.rule import SeverityBound
+from tocsin.rules.cases import read_cases
+from tocsin.rules.correlation_spec import read_correlation
+from tocsin.rules.document import Table
+from tocsin.rules.params import Param, substituted
+from tocsin.rules.section import Section
+from tocsin.rules.spec import AlertSpec, Extension, severity_at
+from tocsin.sandbox import TemplateFailure, compile_template
+
+
+def read_extension(section: Section | None, params: Mapping[str, Param], *, correlation: bool) -> Extension:
+    """The `tocsin:` key of a detection, or of a `correlation` document; params in place of `$name`."""
+    if section is None:
+        return Extension(params=params)
+    section.node("params")  # read before, because the rest depends on them
+    correlate = _substituted(section, "correlate", params)
+    if correlation and correlate:
+        section.wrong("correlate", "this document is a correlation already; remove tocsin.correlate")
+        correlate = None
+    category = section.scalars("category")
+    if correlation and category:
+        section.wrong("category", "a correlation has no events of its own; name the category in its rules")
+    alert = _substituted(section, "alert", params)
+    found = Extension(
+        params=params,
+        categories=category,
+        correlate=read_correlation(correlate, params, shorthand=True) if correlate else None,
+        alert=_alert(alert, counts=correlation or correlate is not None) if alert else AlertSpec(),
+        tests=read_cases(section),
+    )
+    section.done()
+    return found
+
+
+def _substituted(section: Section, key: str, params: Mapping[str, Param]) -> Section | None:
+    within = section.section(key, f"tocsin.{key}")
+    if within is None:
+        return None
+    table = substituted(within.table, params, section.problems)
+    return Section(table, within.name, section.problems) if isinstance(table, Table) else None
+
+
+def _alert(section: Section, *, counts: bool) -> AlertSpec:
+    key = section.texts("key")
+    if key and counts:
+        section.wrong("key", "a correlation's alert is about its group-by; remove key")
+    found = AlertSpec(
+        title=_title(section),
+        severity=tuple(bound for within in section.sections("severity") if (bound := _bound(within))),
+        resolve_after_ms=section.duration_ms("resolve_after"),
+        for_ms=section.duration_ms("for") or 0,
+        key=key,
+        labels=section.text_map("labels"),
+        runbook=section.text("runbook"),
+        context=section.texts("context"),
+    )
+    section.done()
+    return found
+
+
+def _title(section: Section) -> str:
+    title = section.text("title")
+    try:
+        compile_template(title)
+    except TemplateFailure as exc:
+        section.wrong("title", f"title is no template: {exc}")
+    return title
+
+
+def _bound(section: Section) -> SeverityBound | None:
+    gte, severity = section.number("gte"), severity_at(section, "is")
+    if not section.has("gte") or not section.has("is"):
+        section.problems.error(section.mark, "a severity bound needs both, like {gte: 200, is: critical}")
+    section.done()
+    return SeverityBound(gte, severity) if gte is not None and severity else None

@@ -1,0 +1,232 @@
+"""Rule files to a rule set: everything that is wrong is told at once, and then nothing is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from tocsin.catalog import lookup
+from tocsin.errors import RuleError, RuleErrors
+from tocsin.model.compiled import RuleSet
+from tocsin.rules.cases import Case
+from tocsin.rules.compile import Made, bases_of, correlation_rule, plain_rule, shorthand_rule
+from tocsin.rules.detections import Detection, compile_detection
+from tocsin.rules.lint import lint
+from tocsin.rules.names import Names, check_unique
+from tocsin.rules.overlay import Overlay, read_overlay
+from tocsin.rules.parse import parse_file
+from tocsin.rules.problems import Mark, Problems
+from tocsin.rules.scope import Catalog
+from tocsin.rules.spec import CorrelationDoc, DetectionDoc, Doc, FilterDoc
+
+SUFFIXES = (".yml", ".yaml")
+
+
+class Loaded(NamedTuple):
+    """A rule set, and the tests of each of its rules by the rule's id."""
+
+    ruleset: RuleSet
+    cases: Mapping[str, tuple[Case, ...]]
+
+
+def load_rules(
+    paths: Sequence[Path],
+    *,
+    overlay: Path | None = None,
+    lists: Mapping[str, Path] | None = None,
+    trusted: Sequence[str] = (),
+    catalog: Catalog | None = None,
+) -> RuleSet:
+    """The rules of files and folders (`*.yml`, `*.yaml`, in folders of folders too).
+
+    `lists` are files of one text a line, for `|expand`; `trusted` are globs of the names of rules
+    whose regular expressions may run on `re`.
+
+    Raises:
+        RuleErrors: every mistake of every file; no rule was loaded.
+    """
+    return load(paths, overlay=overlay, lists=lists, trusted=trusted, catalog=catalog).ruleset
+
+
+def load(
+    paths: Sequence[Path],
+    *,
+    overlay: Path | None = None,
+    lists: Mapping[str, Path] | None = None,
+    trusted: Sequence[str] = (),
+    catalog: Catalog | None = None,
+) -> Loaded:
+    """As `load_rules`, with the tests that stand in the files."""
+    site = read_overlay(overlay)
+    told = [site.problems]
+    docs: list[Doc] = []
+    for path in _files(paths, told):
+        problems = Problems(path.as_posix())
+        told.append(problems)
+        docs += _read(path, problems, site)
+    site.check_names([doc.meta for doc in docs if not isinstance(doc, FilterDoc)])
+    found_lists = {name: _read_list(path, told) for name, path in (lists or {}).items()}
+    check_unique(docs)
+    made = _Linker(docs, site, catalog or lookup, found_lists, trusted).rules()
+    lint(docs)
+    errors = [error for problems in told for error in _in_order(problems.errors)]
+    if errors:
+        raise RuleErrors(errors)
+    warnings = tuple(warning for problems in told for warning in _in_order(problems.warnings))
+    return Loaded(_ruleset(made, warnings), _cases(docs))
+
+
+def _files(paths: Sequence[Path], told: list[Problems]) -> list[Path]:
+    found: dict[Path, Path] = {}
+    for path in paths:
+        if path.is_dir():
+            within = sorted(file for file in path.rglob("*") if file.suffix in SUFFIXES and file.is_file())
+        else:
+            within = [path]
+        for file in within:
+            found.setdefault(file.resolve(), file)
+        if not within:
+            problems = Problems(path.as_posix())
+            problems.warning(
+                Mark(1, 1), f"the folder holds no rule; rules are {' and '.join(SUFFIXES)} files"
+            )
+            told.append(problems)
+    return list(found.values())
+
+
+def _read(path: Path, problems: Problems, site: Overlay) -> list[Doc]:
+    try:
+        data = path.read_bytes()
+    except OSError as exc:
+        problems.error(Mark(1, 1), f"the file cannot be read: {exc.strerror or exc}; check the path")
+        return []
+    return parse_file(data, problems, site.choose)
+
+
+def _read_list(path: Path, told: list[Problems]) -> tuple[str, ...]:
+    """The texts of a list file: one a line; blank lines and `#` comments are left out."""
+    problems = Problems(path.as_posix())
+    told.append(problems)
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except OSError as exc:
+        problems.error(Mark(1, 1), f"the list cannot be read: {exc.strerror or exc}; check the path")
+        return ()
+    except UnicodeDecodeError:
+        problems.error(Mark(1, 1), "the list is not UTF-8; save it as UTF-8")
+        return ()
+    return tuple(text for line in lines if (text := line.split("#", 1)[0].strip()))
+
+
+def _in_order(errors: Iterable[RuleError]) -> list[RuleError]:
+    unique = {str(error): error for error in errors}
+    return sorted(unique.values(), key=lambda error: (error.line, error.column))
+
+
+def _ruleset(made: Sequence[Made], warnings: tuple[RuleError, ...]) -> RuleSet:
+    running = [rule for rule in made if not rule.not_running]
+    return RuleSet(
+        rules=tuple(rule.compiled for rule in running),
+        fields=frozenset().union(*(rule.fields for rule in running)),
+        warnings=warnings,
+        not_running={rule.compiled.rule.name: rule.not_running for rule in made if rule.not_running},
+    )
+
+
+def _cases(docs: Sequence[Doc]) -> dict[str, tuple[Case, ...]]:
+    tested = [doc for doc in docs if not isinstance(doc, FilterDoc) and doc.extension.tests]
+    return {doc.meta.id: doc.extension.tests for doc in tested if not isinstance(doc, FilterDoc)}
+
+
+class _Linker:
+    """Documents to rules: resolves names, applies filters and the overlay."""
+
+    def __init__(
+        self,
+        docs: Sequence[Doc],
+        site: Overlay,
+        catalog: Catalog,
+        lists: Mapping[str, tuple[str, ...]],
+        trusted: Sequence[str],
+    ) -> None:
+        self._docs, self._site, self._catalog = docs, site, catalog
+        self._lists, self._trusted = lists, trusted
+        self._names = Names(docs)
+        self._generating: set[int] = set()
+        self._counted: set[int] = set()
+
+    def rules(self) -> list[Made]:
+        """Every rule that can alert and is enabled, in file order."""
+        detections = self._detections()
+        found: dict[int, list[Made]] = {}
+        for doc in self._docs:
+            if isinstance(doc, CorrelationDoc) and (made := self._correlation(doc, detections)):
+                found[id(doc)] = [made]
+        for doc in self._docs:
+            detection = detections.get(id(doc))
+            if isinstance(doc, DetectionDoc) and detection is not None:
+                found[id(doc)] = self._own_rules(doc, detection)
+        return [made for doc in self._docs for made in found.get(id(doc), ()) if self._enabled(doc)]
+
+    def _enabled(self, doc: Doc) -> bool:
+        return self._site.of(doc.meta).enabled
+
+    def _detections(self) -> dict[int, Detection]:
+        filters = self._filters()
+        found: dict[int, Detection] = {}
+        for doc in self._docs:
+            if isinstance(doc, DetectionDoc):
+                own = filters.get(id(doc), [])
+                detection = compile_detection(doc, own, self._catalog, self._lists, self._trusted)
+                if detection is not None:
+                    found[id(doc)] = detection
+        return found
+
+    def _filters(self) -> dict[int, list[FilterDoc]]:
+        """The filters of each detection, by the detection's identity."""
+        found: dict[int, list[FilterDoc]] = {}
+        for filter_ in self._docs:
+            if isinstance(filter_, FilterDoc):
+                for target in self._targets(filter_):
+                    found.setdefault(id(target), []).append(filter_)
+        return found
+
+    def _targets(self, filter_: FilterDoc) -> list[Doc]:
+        if filter_.rules:
+            named = [self._names.find(reference, filter_.problems) for reference in filter_.rules]
+            return [doc for doc in named if doc is not None]
+        return [
+            doc
+            for doc in self._docs
+            if isinstance(doc, DetectionDoc) and (not filter_.product or doc.product == filter_.product)
+        ]
+
+    def _correlation(self, doc: CorrelationDoc, detections: Mapping[int, Detection]) -> Made | None:
+        spec = doc.correlation
+        bases = bases_of(doc, spec, self._names) if spec else None
+        if spec is None or bases is None:
+            return None
+        for base in bases:
+            self._counted.add(id(base))
+            if spec.generate or doc.generate:
+                self._generating.add(id(base))
+        compiled = [detections[id(base)] for base in bases if id(base) in detections]
+        if len(compiled) < len(bases):
+            return None  # a base rule has a mistake of its own, told already
+        return correlation_rule(doc, spec, compiled, self._site.of(doc.meta))
+
+    def _own_rules(self, doc: DetectionDoc, detection: Detection) -> list[Made]:
+        """What a detection alerts of itself, and what its `correlate` does."""
+        override = self._site.of(doc.meta)
+        correlate = doc.extension.correlate
+        found: list[Made] = []
+        if correlate is not None:
+            found.append(shorthand_rule(detection, correlate, override))
+        counted = correlate is not None or id(doc) in self._counted
+        generates = (
+            doc.generate or id(doc) in self._generating or (correlate is not None and correlate.generate)
+        )
+        if not counted or generates:
+            found.append(plain_rule(detection, override, beside_correlation=correlate is not None))
+        return found

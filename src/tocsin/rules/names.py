@@ -1,0 +1,58 @@
+"""Which rule a name means: one of the same file first, then one of all files; never one of several."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from tocsin.rules.document import Scalar
+from tocsin.rules.problems import Problems, did_you_mean
+from tocsin.rules.spec import Doc, FilterDoc
+
+
+class Names:
+    """The rules of a load by id and by name."""
+
+    def __init__(self, docs: Sequence[Doc]) -> None:
+        self._by_name: dict[str, list[Doc]] = defaultdict(list)
+        for doc in docs:
+            if isinstance(doc, FilterDoc):
+                continue
+            for name in {doc.meta.written_id, doc.meta.name} - {""}:
+                self._by_name[name].append(doc)
+
+    def find(self, reference: Scalar, problems: Problems) -> Doc | None:
+        """The rule that a reference in this file means; None after a mistake."""
+        found = self._by_name.get(reference.text, [])
+        near = [doc for doc in found if doc.meta.file == problems.file]
+        meant = near or found
+        if len(meant) == 1:
+            return meant[0]
+        if meant:
+            places = ", ".join(doc.meta.place for doc in meant)
+            problems.error(
+                reference.mark, f'"{reference.text}" is the name of several rules: {places}; use an id'
+            )
+        else:
+            here = [name for name, docs in self._by_name.items() if docs[0].meta.file == problems.file]
+            hint = did_you_mean(reference.text, here or self._by_name)
+            problems.error(reference.mark, f'there is no rule "{reference.text}"; {hint}')
+        return None
+
+
+def check_unique(docs: Sequence[Doc]) -> None:
+    """Report ids that two documents share, and names that two of one file share."""
+    ids: dict[str, Doc] = {}
+    names: dict[tuple[str, str], Doc] = {}
+    for doc in docs:
+        meta = doc.meta
+        earlier = ids.setdefault(meta.written_id, doc) if meta.written_id else doc
+        if earlier is not doc:
+            doc.problems.error(
+                meta.name_mark, f'duplicate id "{meta.id}"; {earlier.meta.place} has it already'
+            )
+        earlier = names.setdefault((meta.file, meta.name), doc) if meta.name else doc
+        if earlier is not doc:
+            doc.problems.error(
+                meta.name_mark, f'duplicate name "{meta.name}"; {earlier.meta.place} has it already'
+            )

@@ -1,0 +1,185 @@
+"""A rule's knobs: `tocsin.params`, what a site's overlay makes of them, and `$name` where they are used."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from tocsin.clock import parse_duration
+from tocsin.rules.document import Entry, Items, Node, Scalar, Table
+from tocsin.rules.problems import Mark, Problems, did_you_mean
+from tocsin.rules.section import Section, replaced
+
+_REFERENCE = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]*)")
+
+
+@dataclass(frozen=True, slots=True)
+class Param:
+    """One knob. `value` is the effective one, several texts for a list. `sets` is a path in the document."""
+
+    name: str
+    value: tuple[Scalar, ...]
+    mark: Mark
+    highest: float | None = None
+    sets: tuple[str, ...] = ()
+    help: str = ""
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The value as texts."""
+        return tuple(scalar.text for scalar in self.value)
+
+    @property
+    def shown(self) -> float | str:
+        """The value for templates."""
+        one = self.value[0].value if len(self.value) == 1 else None
+        if isinstance(one, int | float) and not isinstance(one, bool):
+            return one
+        return ", ".join(self.texts)
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """What an overlay chose for params; its mistakes go to its own file."""
+
+    values: Mapping[str, tuple[Scalar, ...]]
+    marks: Mapping[str, Mark]
+    problems: Problems
+
+
+def read_params(section: Section | None, root: Table, chosen: Chosen | None) -> dict[str, Param]:
+    """The params of a document, effective values in."""
+    params: dict[str, Param] = {}
+    if section is not None:
+        for name in section.table.entries:
+            within = section.section(name, f'param "{name}"')
+            param = within and _param(name, within, root, section.mark_of(name), chosen)
+            if param:
+                params[name] = param
+    if chosen is not None:
+        for name, mark in chosen.marks.items():
+            if name not in (section.table.entries if section else ()):
+                chosen.problems.error(mark, f'unknown param "{name}"; {did_you_mean(name, params)}')
+    return params
+
+
+def _param(name: str, section: Section, root: Table, mark: Mark, chosen: Chosen | None) -> Param | None:
+    sets = tuple(section.text("set").split(".")) if section.has("set") else ()
+    default = section.scalars("default")
+    lowest, highest = section.scalar("min"), section.scalar("max")
+    help_ = section.text("help")
+    section.done()
+    if sets:
+        if default:
+            section.wrong("default", "remove default: what the document says at `set` is the default")
+        default = _found(root, sets)
+        if not default:
+            section.wrong("set", f'the document has no value at "{".".join(sets)}"; write it there first')
+    if not default:
+        if not sets:
+            section.problems.error(mark, f'param "{name}" has no default; write one')
+        return None
+    value, told = default, section.problems
+    if chosen is not None and name in chosen.values:
+        value, told = chosen.values[name], chosen.problems
+    _check_kind(name, value, default, told)
+    for scalar in value:
+        _check_bounds(name, scalar, lowest, highest, told)
+    return Param(name, value, mark, _measure(highest), sets, help_)
+
+
+def _check_kind(
+    name: str, value: tuple[Scalar, ...], default: tuple[Scalar, ...], problems: Problems
+) -> None:
+    kind = _kind(default[0]) if len(default) == 1 else "text"
+    if value is default or kind == "text":
+        return
+    if len(value) != 1 or _kind(value[0]) != kind:
+        problems.error(value[0].mark, f'param "{name}" is a {kind}, like its default {default[0].text}')
+
+
+def _kind(scalar: Scalar) -> str:
+    if isinstance(scalar.value, bool) or scalar.value is None:
+        return "text"
+    if isinstance(scalar.value, int | float):
+        return "number"
+    return "text" if _measure(scalar) is None else "duration"
+
+
+def _check_bounds(
+    name: str, scalar: Scalar, lowest: Scalar | None, highest: Scalar | None, problems: Problems
+) -> None:
+    measure = _measure(scalar)
+    bounds: list[tuple[Scalar | None, str, Callable[[float, float], bool]]] = [
+        (lowest, "least", lambda value, bound: value < bound),
+        (highest, "most", lambda value, bound: value > bound),
+    ]
+    for bound, word, breaks in bounds:
+        limit = _measure(bound)
+        if bound is not None and limit is not None and (measure is None or breaks(measure, limit)):
+            problems.error(scalar.mark, f'param "{name}" must be at {word} {bound.text}, not {scalar.text}')
+
+
+def _measure(scalar: Scalar | None) -> float | None:
+    """A number, or a duration in seconds; None for other text."""
+    if scalar is None or isinstance(scalar.value, bool):
+        return None
+    if isinstance(scalar.value, int | float):
+        return scalar.value
+    try:
+        return parse_duration(scalar.text).total_seconds()
+    except ValueError:
+        return None
+
+
+def _found(root: Table, path: tuple[str, ...]) -> tuple[Scalar, ...]:
+    node: Node = root
+    for step in path:
+        if not isinstance(node, Table) or step not in node.entries:
+            return ()
+        node = node.entries[step].node
+    return (node,) if isinstance(node, Scalar) and not node.is_null else ()
+
+
+def with_params_set(root: Table, params: Mapping[str, Param]) -> Table:
+    """The document with the params' values where their `set` points."""
+    for param in params.values():
+        if param.sets:
+            root = _with(root, param.sets, replace(param.value[0], param=param.name))
+    return root
+
+
+def _with(table: Table, path: tuple[str, ...], scalar: Scalar) -> Table:
+    step, *rest = path
+    below = table.entries[step].node
+    if rest and isinstance(below, Table):
+        return replaced(table, {step: _with(below, tuple(rest), scalar)})
+    return replaced(table, {step: scalar})
+
+
+def substituted(node: Node, params: Mapping[str, Param], problems: Problems) -> Node:
+    """The node with every `$name` replaced by its param's value."""
+    match node:
+        case Scalar():
+            return _substituted_scalar(node, params, problems)
+        case Items(items, mark):
+            return Items(tuple(substituted(item, params, problems) for item in items), mark)
+        case Table(entries, mark, flow):
+            found = {
+                key: Entry(entry.key_mark, substituted(entry.node, params, problems))
+                for key, entry in entries.items()
+            }
+            return Table(found, mark, flow)
+
+
+def _substituted_scalar(scalar: Scalar, params: Mapping[str, Param], problems: Problems) -> Node:
+    reference = _REFERENCE.fullmatch(scalar.text)
+    if reference is None:
+        return scalar
+    param = params.get(reference[1])
+    if param is None:
+        problems.error(scalar.mark, f'unknown param "{scalar.text}"; {did_you_mean(reference[1], params)}')
+        return Scalar("", scalar.mark, plain=True)  # a null: read as absent, no second mistake of its own
+    found = tuple(replace(value, mark=scalar.mark, param=param.name) for value in param.value)
+    return found[0] if len(found) == 1 else Items(found, scalar.mark)

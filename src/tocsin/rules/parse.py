@@ -1,0 +1,116 @@
+"""A file's text to its documents: Sigma detections, correlations and filters, checked one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tocsin.rules.correlation_spec import read_correlation
+from tocsin.rules.document import Node, Scalar, Table, read_documents
+from tocsin.rules.extension import read_extension
+from tocsin.rules.params import Chosen, read_params, with_params_set
+from tocsin.rules.problems import Mark, Problems
+from tocsin.rules.section import Section
+from tocsin.rules.spec import (
+    CorrelationDoc,
+    DetectionDoc,
+    Doc,
+    FilterDoc,
+    Meta,
+    document_kind,
+    is_list_of_any,
+    product_of,
+    read_meta,
+    read_selections,
+)
+
+# What a site chose for the params of a rule; None where it chose nothing.
+Choose = Callable[[Meta], Chosen | None]
+_START = Mark(1, 1)
+
+
+def parse_file(data: bytes, problems: Problems, choose: Choose) -> list[Doc]:
+    """The documents of a rule file; those with mistakes are left out, the mistakes noted."""
+    nodes = read_documents(data, problems)
+    if not nodes and not problems.errors:
+        problems.warning(_START, "the file holds no rule")
+    found = [_document(node, index, problems, choose) for index, node in enumerate(nodes, start=1)]
+    return [doc for doc in found if doc is not None]
+
+
+def _document(node: Node, index: int, problems: Problems, choose: Choose) -> Doc | None:
+    if not isinstance(node, Table):
+        problems.error(node.mark, "a rule is a map; begin with title:")
+        return None
+    root = Section(node, "the rule", problems)
+    kind = document_kind(root)
+    meta = read_meta(root, index)
+    match kind:
+        case "detection":
+            return _detection(root, meta, choose(meta))
+        case "correlation":
+            return _correlation(root, meta, choose(meta))
+        case "filter":
+            return _filter(root, meta)
+        case _:
+            return None
+
+
+def _detection(root: Section, meta: Meta, chosen: Chosen | None) -> DetectionDoc | None:
+    problems = root.problems
+    tocsin = root.section("tocsin")
+    params = read_params(tocsin.section("params") if tocsin else None, root.table, chosen)
+    for param in params.values():
+        if param.sets:
+            problems.error(
+                param.mark, f'param "{param.name}": set is for correlations; write ${param.name} where used'
+            )
+    extension = read_extension(tocsin, params, correlation=False)
+    detection = root.section("detection")
+    if detection is None:
+        if isinstance(root.table.entries["detection"].node, Scalar) and not root.has("detection"):
+            problems.error(root.mark_of("detection"), "detection is empty; write a selection and a condition")
+        return None
+    selections, conditions = read_selections(detection)
+    return DetectionDoc(
+        meta=meta,
+        product=product_of(root),
+        taxonomy=root.text("taxonomy", "sigma"),
+        selections=selections,
+        conditions=conditions,
+        generate=root.flag("generate"),
+        extension=extension,
+        problems=problems,
+    )
+
+
+def _correlation(root: Section, meta: Meta, chosen: Chosen | None) -> CorrelationDoc:
+    problems = root.problems
+    tocsin = root.section("tocsin")
+    params = read_params(tocsin.section("params") if tocsin else None, root.table, chosen)
+    changed = Section(with_params_set(root.table, params), root.name, problems)
+    section = changed.section("correlation")
+    if section is None and not changed.has("correlation"):
+        problems.error(root.mark_of("correlation"), "correlation is empty; write type, rules and condition")
+    spec = read_correlation(section, params) if section else None
+    extension = read_extension(tocsin, params, correlation=True)
+    return CorrelationDoc(meta, spec, root.flag("generate"), extension, problems)
+
+
+def _filter(root: Section, meta: Meta) -> FilterDoc | None:
+    section = root.section("filter")
+    if section is None:
+        if not root.has("filter"):
+            root.problems.error(
+                root.mark_of("filter"), "filter is empty; write rules, a selection and a condition"
+            )
+        return None
+    rules = () if is_list_of_any(section.node("rules")) else section.scalars("rules")
+    selections, conditions = read_selections(section)
+    for condition in conditions:
+        if condition.text.split()[:1] != ["not"]:
+            root.problems.error(
+                condition.mark,
+                "a filter's condition is added with AND, so one that excludes begins with not; "
+                f'write "not ({condition.text})"',
+            )
+    return FilterDoc(meta, product_of(root), rules, selections, conditions, root.problems)

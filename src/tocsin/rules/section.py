@@ -1,0 +1,174 @@
+"""A map of a rule file being read: typed values out, and a mistake noted where one is not what it must be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from tocsin.clock import MS, parse_duration
+from tocsin.rules.document import Entry, Items, Node, Scalar, Table
+from tocsin.rules.problems import Mark, Problems, did_you_mean
+
+
+class Section:
+    """A map under reading. Every getter answers the default where the key is absent or wrong.
+
+    `name` is how messages call the map. `done` reports the keys nobody asked for.
+    """
+
+    def __init__(self, table: Table, name: str, problems: Problems) -> None:
+        self.table, self.name, self.problems = table, name, problems
+        self._asked: list[str] = []
+
+    @property
+    def mark(self) -> Mark:
+        """Where the map begins."""
+        return self.table.mark
+
+    def has(self, key: str) -> bool:
+        """Whether the key is there, with a value."""
+        return self.node(key) is not None
+
+    def node(self, key: str) -> Node | None:
+        """The value as it stands; None where it is absent or null."""
+        self._asked.append(key)
+        entry = self.table.entries.get(key)
+        if entry is None or (isinstance(entry.node, Scalar) and entry.node.is_null):
+            return None
+        return entry.node
+
+    def mark_of(self, key: str) -> Mark:
+        """Where the key stands; where it is absent, the map."""
+        entry = self.table.entries.get(key)
+        return entry.key_mark if entry else self.table.mark
+
+    def wrong(self, key: str, message: str) -> None:
+        """Note a mistake at the value of a key."""
+        entry = self.table.entries.get(key)
+        self.problems.error(entry.node.mark if entry else self.table.mark, message)
+
+    def scalar(self, key: str, what: str = "text") -> Scalar | None:
+        """A single value."""
+        node = self.node(key)
+        if node is None or isinstance(node, Scalar):
+            return node
+        self.wrong(key, f"{key} must be {what}{_shape(node)}")
+        return None
+
+    def text(self, key: str, default: str = "") -> str:
+        """Text, as written."""
+        node = self.scalar(key)
+        return default if node is None else node.text
+
+    def flag(self, key: str, *, default: bool = False) -> bool:
+        """`true` or `false`."""
+        node = self.scalar(key, "true or false")
+        if node is None:
+            return default
+        if isinstance(node.value, bool):
+            return node.value
+        self.wrong(key, f"{key} must be true or false, not {node.text!r}")
+        return default
+
+    def number(self, key: str) -> float | None:
+        """A number."""
+        node = self.scalar(key, "a number")
+        return None if node is None else number_of(node, key, self.problems)
+
+    def duration_ms(self, key: str) -> int | None:
+        """A duration like `10m`, in milliseconds."""
+        node = self.scalar(key, "a duration like 30s, 10m, 4h or 7d")
+        if node is None:
+            return None
+        try:
+            return parse_duration(node.text) // MS
+        except ValueError as exc:
+            self.wrong(key, f"{key}: {exc}")
+            return None
+
+    def texts(self, key: str) -> tuple[str, ...]:
+        """A list of texts, or one text."""
+        return tuple(scalar.text for scalar in self.scalars(key))
+
+    def scalars(self, key: str) -> tuple[Scalar, ...]:
+        """A list of single values, or one."""
+        node = self.node(key)
+        if node is None:
+            return ()
+        if isinstance(node, Scalar):
+            return (node,)
+        if isinstance(node, Items) and all(isinstance(item, Scalar) for item in node.items):
+            return tuple(item for item in node.items if isinstance(item, Scalar))
+        self.wrong(key, f"{key} must be a list of texts{_shape(node)}")
+        return ()
+
+    def section(self, key: str, name: str = "") -> Section | None:
+        """A map within."""
+        node = self.node(key)
+        if node is None:
+            return None
+        if isinstance(node, Table):
+            return Section(node, name or key, self.problems)
+        self.wrong(key, f"{key} must be a map{_shape(node)}")
+        return None
+
+    def sections(self, key: str, name: str = "") -> list[Section]:
+        """A list of maps within."""
+        node = self.node(key)
+        if node is None:
+            return []
+        if isinstance(node, Items) and all(isinstance(item, Table) for item in node.items):
+            return [
+                Section(item, name or key, self.problems) for item in node.items if isinstance(item, Table)
+            ]
+        self.wrong(key, f"{key} must be a list of maps{_shape(node)}")
+        return []
+
+    def text_map(self, key: str) -> dict[str, str]:
+        """A map of texts to texts."""
+        within = self.section(key)
+        if within is None:
+            return {}
+        return {name: within.text(name) for name in within.table.entries}
+
+    def rest(self) -> Iterator[tuple[str, Entry]]:
+        """The entries nobody asked for."""
+        for key, entry in self.table.entries.items():
+            if key not in self._asked:
+                yield key, entry
+
+    def done(self) -> None:
+        """Report unknown keys."""
+        for key, entry in self.rest():
+            hint = did_you_mean(key, dict.fromkeys(self._asked))
+            self.problems.error(entry.key_mark, f'unknown key "{key}" in {self.name}; {hint}')
+
+
+def number_of(node: Scalar, key: str, problems: Problems) -> float | None:
+    """A scalar as a number; a mistake where it is none (true is no number)."""
+    value = node.value
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return value
+    problems.error(node.mark, f"{key} must be a number, not {node.text!r}")
+    return None
+
+
+def replaced(table: Table, changes: Mapping[str, Node]) -> Table:
+    """The map with some values changed."""
+    entries = dict(table.entries)
+    for key, node in changes.items():
+        earlier = entries.get(key)
+        entries[key] = Entry(earlier.key_mark if earlier else node.mark, node)
+    return Table(entries, table.mark, table.flow)
+
+
+def _shape(node: Node) -> str:
+    """What was found instead, and the usual reason for it."""
+    match node:
+        case Items():
+            return "; this is a list"
+        case Table(flow=True):
+            return "; an unquoted {…} is a map in YAML, put it in quotes"
+        case Table():
+            return "; this is a map"
+        case _:
+            return f", not {node.text!r}"

@@ -1,0 +1,118 @@
+"""A detection's selections as trees: map = AND, list = OR, bare texts = keywords."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from tocsin.rules.document import Entry, Items, Node, Scalar, Table
+from tocsin.rules.fields import field_of
+from tocsin.rules.items import Question, keyword_tests, tests_for
+from tocsin.rules.modifiers import Chain, parse_key
+from tocsin.rules.scope import Scope
+from tocsin.rules.tree import Tree, all_of, any_of, negated
+
+
+def selection_tree(name: str, node: Node, scope: Scope) -> Tree | None:
+    """The tree of one selection; None after a mistake, which is noted."""
+    match node:
+        case Table():
+            return _of_map(name, node, scope)
+        case Items(items):
+            if not items:
+                scope.problems.error(node.mark, f'selection "{name}" is empty; name a field and a value')
+                return None
+            return _joined_any(_of_member(name, item, scope) for item in items)
+        case Scalar() if node.is_null:
+            scope.problems.error(node.mark, f'selection "{name}" is empty; name a field and a value')
+            return None
+        case Scalar():
+            return _keywords((node,), Chain(), scope)
+
+
+def _of_member(name: str, node: Node, scope: Scope) -> Tree | None:
+    match node:
+        case Table():
+            return _of_map(name, node, scope)
+        case Scalar():
+            return _keywords((node,), Chain(), scope)
+        case Items():
+            scope.problems.error(node.mark, f'a list within the list of selection "{name}"; write one list')
+            return None
+
+
+def _of_map(name: str, table: Table, scope: Scope) -> Tree | None:
+    if not table.entries:
+        scope.problems.error(table.mark, f'selection "{name}" is empty; name a field and a value')
+        return None
+    trees = [_item(key, entry, scope) for key, entry in table.entries.items()]
+    known = [tree for tree in trees if tree is not None]
+    return all_of(known) if len(known) == len(trees) else None
+
+
+def _item(key: str, entry: Entry, scope: Scope) -> Tree | None:
+    parsed = parse_key(key, entry.key_mark, scope.problems)
+    values = _values(key, entry.node, scope)
+    if parsed is None or values is None:
+        return None
+    written, chain = parsed
+    if not written:
+        return _keywords(values, chain, scope)
+    question = Question(field_of(written, scope.product), written, chain, entry.key_mark)
+    return _combined(tests_for(question, values, scope), chain)
+
+
+def _keywords(values: tuple[Scalar, ...], chain: Chain, scope: Scope) -> Tree | None:
+    return _combined(keyword_tests(values, chain, scope), chain)
+
+
+def _combined(tests: list[Tree] | None, chain: Chain) -> Tree | None:
+    if not tests:
+        return None
+    tree = all_of(tests) if chain.all else any_of(tests)
+    return negated(tree) if chain.neq else tree
+
+
+def _joined_any(trees: Iterable[Tree | None]) -> Tree | None:
+    each = list(trees)
+    known = [tree for tree in each if tree is not None]
+    return any_of(known) if len(known) == len(each) else None
+
+
+def _values(key: str, node: Node, scope: Scope) -> tuple[Scalar, ...] | None:
+    """The values of an item; a map is the usual trap of an unquoted `{placeholder}`."""
+    match node:
+        case Scalar():
+            return (node,)
+        case Items(items):
+            if not items:
+                scope.problems.error(node.mark, f'"{key}" has no value; write one, or null for "absent"')
+                return None
+            found = [_single(key, item, scope) for item in items]
+            known = tuple(scalar for scalar in found if scalar is not None)
+            return known if len(known) == len(found) else None
+        case Table():
+            _refuse_map(key, node, scope)
+            return None
+
+
+def _single(key: str, node: Node, scope: Scope) -> Scalar | None:
+    match node:
+        case Scalar():
+            return node
+        case Items(mark=mark):
+            scope.problems.error(mark, f'a list within the values of "{key}"; write one list')
+            return None
+        case Table():
+            _refuse_map(key, node, scope)
+            return None
+
+
+def _refuse_map(key: str, table: Table, scope: Scope) -> None:
+    if table.flow:
+        shown = "{" + ", ".join(table.entries) + "}"
+        message = (
+            f"the value of \"{key}\" is a map: YAML reads an unquoted {{…}} so; write '{shown}' in quotes"
+        )
+    else:
+        message = f'the value of "{key}" is a map; write a value, or the dotted path as the field'
+    scope.problems.error(table.mark, message)

@@ -1,0 +1,209 @@
+"""What a rule file says, checked and typed: Sigma's documents and the `tocsin:` key."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import cast
+
+from tocsin.model.rule import SEVERITIES, Severity, SeverityBound
+from tocsin.rules.cases import Case
+from tocsin.rules.correlations.counting import Bounds
+from tocsin.rules.document import Entry, Node, Scalar
+from tocsin.rules.params import Param
+from tocsin.rules.problems import Mark, Problems, did_you_mean
+from tocsin.rules.section import Section
+
+
+@dataclass(frozen=True, slots=True)
+class Meta:
+    """What every Sigma document says of itself. `label` is how it is shown: name, else id, else title."""
+
+    file: str
+    mark: Mark
+    title: str
+    id: str
+    written_id: str
+    name: str
+    name_mark: Mark
+    status: str = ""
+    description: str = ""
+    author: str = ""
+    level: Severity | None = None
+    tags: tuple[str, ...] = ()
+    references: tuple[str, ...] = ()
+    falsepositives: tuple[str, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """The shown name."""
+        return self.name or self.written_id or self.title
+
+    @property
+    def place(self) -> str:
+        """`file:line`, for messages about two places."""
+        return f"{self.file}:{self.name_mark.line}"
+
+
+@dataclass(frozen=True, slots=True)
+class CorrelationSpec:
+    """A correlation, of Sigma's own document or of `tocsin.correlate`."""
+
+    type: str
+    mark: Mark
+    rules: tuple[Scalar, ...]
+    group_by: tuple[str, ...]
+    timespan_ms: int
+    bounds: Bounds
+    fields: tuple[str, ...] = ()
+    aliases: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    highest: float = 0
+    allow_missing: bool = False
+    generate: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AlertSpec:
+    """`tocsin.alert`."""
+
+    title: str = ""
+    severity: tuple[SeverityBound, ...] = ()
+    resolve_after_ms: int | None = None
+    for_ms: int = 0
+    key: tuple[str, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+    runbook: str = ""
+    context: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Extension:
+    """The `tocsin:` key."""
+
+    params: Mapping[str, Param] = field(default_factory=dict)
+    categories: tuple[Scalar, ...] = ()
+    correlate: CorrelationSpec | None = None
+    alert: AlertSpec = field(default_factory=AlertSpec)
+    tests: tuple[Case, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DetectionDoc:
+    """A document with a detection: its selections, and its conditions (several = OR)."""
+
+    meta: Meta
+    product: str
+    taxonomy: str
+    selections: Mapping[str, Entry]
+    conditions: tuple[Scalar, ...]
+    generate: bool
+    extension: Extension
+    problems: Problems
+
+
+@dataclass(frozen=True, slots=True)
+class CorrelationDoc:
+    """A document with a correlation over other rules."""
+
+    meta: Meta
+    correlation: CorrelationSpec | None
+    generate: bool
+    extension: Extension
+    problems: Problems
+
+
+@dataclass(frozen=True, slots=True)
+class FilterDoc:
+    """A document that narrows other rules. `rules` is empty for all rules of its logsource."""
+
+    meta: Meta
+    product: str
+    rules: tuple[Scalar, ...]
+    selections: Mapping[str, Entry]
+    conditions: tuple[Scalar, ...]
+    problems: Problems
+
+
+Doc = DetectionDoc | CorrelationDoc | FilterDoc
+
+
+def read_meta(section: Section, index: int) -> Meta:
+    """The metadata of document number `index` of its file."""
+    problems = section.problems
+    title = section.text("title")
+    if not title:
+        problems.error(section.mark, "the title is missing; write what the rule finds")
+    written_id = section.text("id")
+    key = "name" if section.has("name") else "id" if written_id else "title"
+    return Meta(
+        file=problems.file,
+        mark=section.mark,
+        title=title,
+        id=written_id or _hash(f"{problems.file}#{index}"),
+        written_id=written_id,
+        name=section.text("name"),
+        name_mark=section.mark_of(key),
+        status=section.text("status"),
+        description=section.text("description").strip(),
+        author=section.text("author"),
+        level=severity_at(section, "level"),
+        tags=section.texts("tags"),
+        references=section.texts("references"),
+        falsepositives=section.texts("falsepositives"),
+    )
+
+
+def severity_at(section: Section, key: str) -> Severity | None:
+    """A severity, by Sigma's names of levels."""
+    text = section.text(key)
+    if not text:
+        return None
+    if text.casefold() in SEVERITIES:
+        return cast("Severity", text.casefold())
+    section.wrong(key, f'unknown {key} "{text}"; {did_you_mean(text, SEVERITIES)}')
+    return None
+
+
+def read_selections(section: Section) -> tuple[dict[str, Entry], tuple[Scalar, ...]]:
+    """The selections of a detection or filter, and its conditions."""
+    conditions = section.scalars("condition")
+    if not conditions:
+        section.problems.error(
+            section.mark, f"{section.name} has no condition; write which selections must match"
+        )
+    if section.has("timeframe"):
+        section.problems.warning(
+            section.mark_of("timeframe"), "timeframe left Sigma and is ignored; write a correlation"
+        )
+    return dict(section.rest()), conditions
+
+
+def product_of(section: Section) -> str:
+    """The product of a document's logsource, case-folded; empty for any."""
+    logsource = section.section("logsource")
+    return logsource.text("product").casefold() if logsource else ""
+
+
+def document_kind(section: Section) -> str | None:
+    """`detection`, `correlation` or `filter`; None after a mistake."""
+    kinds = [kind for kind in ("detection", "correlation", "filter") if kind in section.table.entries]
+    if len(kinds) == 1:
+        return kinds[0]
+    problems = section.problems
+    if kinds:
+        problems.error(
+            section.mark_of(kinds[1]), f"a document has {kinds[0]} or {kinds[1]}; split it with ---"
+        )
+    else:
+        problems.error(section.mark, "this is no Sigma rule; it needs detection, correlation or filter")
+    return None
+
+
+def is_list_of_any(node: Node | None) -> bool:
+    """Whether a filter's `rules` is absent or `any`."""
+    return node is None or (isinstance(node, Scalar) and node.text == "any")
+
+
+def _hash(text: str) -> str:
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
