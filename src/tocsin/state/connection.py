@@ -65,6 +65,11 @@ class Store:
         """`PREFIX:{p0}:a:b` of the parts `a`, `b`. Parts written by strangers must be hashed first."""
         return b":".join((self._stem, *(p.encode() if isinstance(p, str) else p for p in parts)))
 
+    def pattern(self, *parts: str | bytes) -> bytes:
+        """For SCAN: our stem taken literally, then `parts`, in which `*` is a wildcard."""
+        stem = b"".join(b"\\" + c if c in b"*?[]^\\" else c for c in _letters(self._stem))
+        return b":".join((stem, *(p.encode() if isinstance(p, str) else p for p in parts)))
+
     def script(self, name: str) -> Script:
         """The script of `lua/NAME.lua`; loaded where the server does not know it yet.
 
@@ -132,9 +137,8 @@ class Store:
 
     def erase(self) -> None:
         """Delete every key under our prefix: the end of a replay that was lent a server."""
-        pattern = b"".join(b"\\" + c if c in b"*?[]^\\" else c for c in _letters(self._stem)) + b":*"
         with self.reaching():
-            for keys in _chunks(self.client.scan_iter(match=pattern, count=1_000), 500):
+            for keys in _chunks(self.client.scan_iter(match=self.pattern("*"), count=1_000), 500):
                 self.client.unlink(*keys)
 
     def close(self) -> None:
@@ -143,10 +147,18 @@ class Store:
 
     def _source(self, name: str) -> tuple[str, str]:
         if name not in self._sources:
-            text = resources.files("tocsin.state").joinpath("lua", f"{name}.lua").read_text("utf-8")
+            text = _read_script(name)
             digest = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
             self._sources[name] = (text, digest)
         return self._sources[name]
+
+
+def _read_script(name: str) -> str:
+    """The script with what its first line says it uses (`-- uses packed`) before it."""
+    text = resources.files("tocsin.state").joinpath("lua", f"{name}.lua").read_text("utf-8")
+    first = text.partition("\n")[0]
+    used = first.removeprefix("-- uses ").split() if first.startswith("-- uses ") else []
+    return "\n".join([*(_read_script(other) for other in used), text])
 
 
 def open_store(url: str, *, prefix: str = "tocsin", timeout_s: float = _TIMEOUT_S) -> Store:

@@ -1,0 +1,59 @@
+-- uses packed
+-- The closing windows of one rule that end before the watermark.
+-- KEYS: the rule's sorted set of deadlines, then the groups; ARGV: watermark, committed, span,
+-- floor, whether values are counted, time to live, then the groups' names.
+-- What ends before `committed` was answered and is forgotten. Reply: {group number, size, floored,
+-- end, count, end, count, …}.
+local watermark, committed, span = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local floor, distinct, ttl = tonumber(ARGV[4]), ARGV[5] == '1', ARGV[6]
+local reply = {}
+
+local function counted(raw, first, after)
+  if not distinct then return after - first end
+  local hashes, count = {}, 0
+  for place = first, after - 1 do
+    local hash = string.sub(record(raw, 16, place), 9)
+    if not hashes[hash] then
+      hashes[hash] = true
+      count = count + 1
+    end
+  end
+  return count
+end
+
+local function decide(number, key, name)
+  local raw = redis.call('GET', key)
+  if not raw then return redis.call('ZREM', KEYS[1], name) end
+  local size, first, drop, closed_until = (#raw - 16) / 16, 0, 0, number_at(raw, 0)
+  local floor_until = number_at(raw, 8)
+  local row = { number, size, 0 }
+  while first < size do
+    local last = time_at(raw, 16, first) + span
+    if last >= watermark then break end
+    local after = first_at(raw, 16, size, last + 1, first)
+    if last < committed then
+      drop, closed_until = after, last
+    else
+      local count = counted(raw, first, after)
+      if count >= floor then
+        row[#row + 1] = last
+        row[#row + 1] = count
+        if last < floor_until then row[3] = 1 end
+      end
+    end
+    first = after
+  end
+  if drop > 0 then
+    redis.call('SET', key, struct.pack('>i8i8', closed_until, floor_until) .. string.sub(raw, 16 + 16 * drop + 1), 'PX', ttl)
+    if drop == size then
+      redis.call('ZREM', KEYS[1], name)
+    else
+      redis.call('ZADD', KEYS[1], string.format('%.0f', time_at(raw, 16, drop) + span), name)
+    end
+  end
+  row[2] = size - drop
+  if #row > 3 then reply[#reply + 1] = row end
+end
+
+for place = 2, #KEYS do decide(place - 1, KEYS[place], ARGV[place + 5]) end
+return reply

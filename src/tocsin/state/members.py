@@ -1,0 +1,120 @@
+"""The members of one group in memory: an array `[time, hash, time, hash, …]`, sorted by both.
+
+Twenty members cost some 450 bytes, and one that comes in order costs two appends. A group of one
+member is a single integer, because most groups never see a second.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Sequence
+
+SATURATED = 4_096  # members of a group above which only the newest `keep` stay
+_BITS = 64
+_MASK = (1 << _BITS) - 1
+_SIGN = 1 << (_BITS - 1)
+
+Members = array  # of "q": times at even places, hashes at odd ones
+
+
+def pack_one(time_ms: int, digest: int) -> int:
+    """A group of one member."""
+    return time_ms << _BITS | digest & _MASK
+
+
+def unpack_one(packed: int) -> tuple[int, int]:
+    """The time and hash of a group of one member."""
+    digest = packed & _MASK
+    return packed >> _BITS, digest - (1 << _BITS) if digest & _SIGN else digest
+
+
+def insert(members: Members[int], batch: Sequence[tuple[int, str]]) -> None:
+    """Add a batch, sorted by time; a member that is known already is not added again."""
+    last = members[-2] if members else None
+    append = members.append
+    for time_ms, member in batch:
+        digest = hash(member)
+        if last is None or time_ms > last:
+            append(time_ms)
+            append(digest)
+            last = time_ms
+        else:
+            _insert_late(members, time_ms, digest)
+
+
+def _insert_late(members: Members[int], time_ms: int, digest: int) -> None:
+    low, high = first_at(members, time_ms), len(members) // 2
+    if members[-2] == time_ms and members[-1] < digest:
+        low = high  # of the newest instant, and its highest hash: many ties cost an append each
+    while low < high:
+        middle = (low + high) // 2
+        if (members[2 * middle], members[2 * middle + 1]) < (time_ms, digest):
+            low = middle + 1
+        else:
+            high = middle
+    at = 2 * low
+    if at == len(members) or members[at] != time_ms or members[at + 1] != digest:
+        members.insert(at, digest)
+        members.insert(at, time_ms)
+
+
+def first_at(members: Members[int], time_ms: int, low: int = 0) -> int:
+    """The place (counted in members) of the first one at `time_ms` or later."""
+    high = len(members) // 2
+    while low < high:
+        middle = (low + high) // 2
+        if members[2 * middle] < time_ms:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+def changed(
+    members: Members[int], span_ms: int, batch: Sequence[tuple[int, str]], floor: int
+) -> list[tuple[int, int]]:
+    """The windows of at least `floor` that end at a member's time within `span` after one of `batch`.
+
+    Costs a binary search and then two pointers that only go forward.
+    """
+    size = len(members) // 2
+    windows: list[tuple[int, int]] = []
+    left = first_at(members, batch[0][0] - span_ms)
+    here = first_at(members, batch[0][0], left)
+    seen, reach = 0, batch[0][0] + span_ms
+    while here < size:
+        at_ms = members[2 * here]
+        after = here + 1
+        while after < size and members[2 * after] == at_ms:
+            after += 1
+        while seen < len(batch) and batch[seen][0] <= at_ms:
+            reach = batch[seen][0] + span_ms
+            seen += 1
+        if at_ms <= reach:
+            while members[2 * left] < at_ms - span_ms:
+                left += 1
+            if after - left >= floor:
+                windows.append((at_ms, after - left))
+            here = after
+        elif seen == len(batch):
+            break
+        else:
+            here = first_at(members, batch[seen][0], after)
+    return windows
+
+
+def droppable(members: Members[int], span_ms: int, keep: int | None, committed_ms: int) -> int:
+    """How many of the oldest to let go: none until it is half of them, so that it costs little each.
+
+    Of members behind `committed_ms`, those outside the span go, and those beyond the newest `keep`.
+    """
+    size = len(members) // 2
+    if keep is not None and size > SATURATED:
+        return size - keep
+    half = (size + 1) // 2
+    expired = members[2 * half - 2] < committed_ms - span_ms
+    beyond = keep is not None and half + keep <= size and members[2 * (half + keep) - 2] < committed_ms
+    if not expired and not beyond:
+        return 0
+    over = first_at(members, committed_ms) - keep if keep is not None else 0
+    return max(over, first_at(members, committed_ms - span_ms))

@@ -1,0 +1,277 @@
+"""Windows in memory: for replay, tuning and rule tests, at full speed and with no server.
+
+Groups live in two generations. A group that is seen moves into the young one; when nothing in the
+old one can matter to any window still to come, it goes at once, with no look at its groups.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
+from heapq import heapify, heappop, heappush, nsmallest
+from operator import itemgetter
+from typing import Any
+
+from tocsin.model.compiled import WindowSpec
+from tocsin.protocols import Counted, Observations
+from tocsin.state.distinct import Distinct
+from tocsin.state.members import SATURATED, changed, droppable, insert, pack_one, unpack_one
+from tocsin.state.tumbling import Tumbling
+
+_LONG_AGO = -(1 << 62)
+Batch = list[tuple[int, str]]
+_by_time = itemgetter(0)
+
+
+class MemoryWindows:
+    """Windows of one process, gone with it. Not for several threads at once."""
+
+    def __init__(self) -> None:
+        self._states: dict[tuple[str, str], _Sliding | _Values | _Closing] = {}
+        self._committed: dict[str, int] = {}
+
+    def observe(self, tenant: str, seen: Sequence[Observations], *, committed_ms: int) -> list[Counted]:
+        self._committed[tenant] = committed_ms
+        counted: list[Counted] = []
+        for spec, groups in seen:
+            self._state(tenant, spec).observe(spec, groups, committed_ms, counted)
+        return counted
+
+    def due(
+        self,
+        tenant: str,
+        specs: Sequence[WindowSpec],
+        *,
+        watermark_ms: int,
+        committed_ms: int | None = None,
+    ) -> list[Counted]:
+        if committed_ms is None:
+            committed_ms = self._committed.get(tenant, _LONG_AGO)
+        counted: list[Counted] = []
+        for spec in specs:
+            state = self._states.get((tenant, spec.state))
+            if isinstance(state, _Closing):
+                counted += state.due(spec, watermark_ms, committed_ms)
+        return counted
+
+    def sweep(self, tenant: str, specs: Sequence[WindowSpec], *, committed_ms: int) -> int:
+        return sum(self._state(tenant, spec).sweep(spec, committed_ms) for spec in specs)
+
+    def _state(self, tenant: str, spec: WindowSpec) -> _Sliding | _Values | _Closing:
+        state = self._states.get((tenant, spec.state))
+        if state is None:
+            made = _Closing() if spec.closes else _Values() if spec.counts == "values" else _Sliding()
+            state = self._states[tenant, spec.state] = made
+        return state
+
+
+class _Generations:
+    """Groups by when they were last seen. `newest` is the newest time of any member of the young."""
+
+    def __init__(self) -> None:
+        self.young: dict[str, Any] = {}
+        self.old: dict[str, Any] = {}
+        self.newest = _LONG_AGO
+        self.old_newest = _LONG_AGO
+
+    def turn(self, horizon_ms: int) -> None:
+        """Let the old go when all of it is older than `horizon_ms`, and let the young be old."""
+        if self.old_newest < horizon_ms and self.newest > _LONG_AGO:
+            self.old, self.old_newest = self.young, self.newest
+            self.young, self.newest = {}, _LONG_AGO
+
+    def shrink(self, max_groups: int) -> int:
+        """Drop the groups with the oldest newest members, beyond `max_groups`; how many."""
+        excess = len(self.young) + len(self.old) - max_groups
+        if excess <= 0:
+            return 0
+        ages = [(_newest(held), group) for groups in (self.young, self.old) for group, held in groups.items()]
+        for _, group in nsmallest(excess, ages):
+            self.drop(group)
+        return excess
+
+    def drop(self, group: str) -> None:
+        """Forget one group."""
+        if self.young.pop(group, None) is None:
+            self.old.pop(group, None)
+
+
+class _Sliding(_Generations):
+    """Event counts: a group is a packed integer or an array of members."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.floor_until: dict[str, int] = {}  # groups that a cap took members from
+
+    def observe(
+        self, spec: WindowSpec, groups: Mapping[str, Batch], committed_ms: int, counted: list[Counted]
+    ) -> None:
+        young, old, floor, newest = self.young, self.old, spec.floor, self.newest
+        for group, batch in groups.items():
+            held = young.get(group)
+            if held is None:
+                held = old.pop(group, None)
+                if held is None and len(batch) == 1:
+                    at_ms, member = batch[0]
+                    young[group] = pack_one(at_ms, hash(member))
+                    newest = max(newest, at_ms)
+                    if floor <= 1:
+                        counted.append(Counted(spec.state, group, [(at_ms, 1)], 1))
+                    continue
+                held = array("q") if held is None else held
+                young[group] = held
+            if isinstance(held, int):
+                held = young[group] = array("q", unpack_one(held))
+            if len(batch) > 1:
+                batch = sorted(batch, key=_by_time)  # noqa: PLW2901 - the caller's list is not ours
+            newest = max(newest, batch[-1][0])
+            insert(held, batch)
+            windows = changed(held, spec.span_ms, batch, floor) if len(held) >= 2 * floor else []
+            floored = bool(windows) and windows[0][0] < self.floor_until.get(group, _LONG_AGO)
+            if held[0] < committed_ms or len(held) > 2 * SATURATED:
+                self._prune(spec, group, held, committed_ms)
+            if windows or len(held) > 2:  # noqa: PLR2004 - one member is a time and a hash
+                counted.append(Counted(spec.state, group, windows, len(held) // 2, floored))
+        self.newest = newest
+        self.turn(committed_ms - spec.span_ms)
+
+    def _prune(self, spec: WindowSpec, group: str, held: array[int], committed_ms: int) -> None:
+        drop = droppable(held, spec.span_ms, spec.keep, committed_ms)
+        if not drop:
+            return
+        last = held[2 * drop - 2]
+        del held[: 2 * drop]
+        if last >= committed_ms - spec.span_ms:
+            self.floor_until[group] = max(last + spec.span_ms + 1, self.floor_until.get(group, _LONG_AGO))
+        if not held:
+            self.drop(group)
+
+    def sweep(self, spec: WindowSpec, committed_ms: int) -> int:
+        """See `Windows.sweep`."""
+        self.turn(committed_ms - spec.span_ms)
+        dropped = self.shrink(spec.max_groups)
+        if self.floor_until:
+            self.floor_until = {g: until for g, until in self.floor_until.items() if until > committed_ms}
+        return dropped
+
+
+class _Values(_Generations):
+    """Distinct values: a group is a packed integer or `Distinct`."""
+
+    def observe(
+        self, spec: WindowSpec, groups: Mapping[str, Batch], committed_ms: int, counted: list[Counted]
+    ) -> None:
+        young = self.young
+        for group, batch in groups.items():
+            held = young.get(group)
+            if held is None:
+                held = self.old.pop(group, None)
+            if len(batch) > 1:
+                batch = sorted(batch, key=_by_time)  # noqa: PLW2901 - the caller's list is not ours
+            self.newest = max(self.newest, batch[-1][0])
+            if held is None and len(batch) == 1:
+                at_ms, member = batch[0]
+                young[group] = pack_one(at_ms, hash(member))
+                if spec.floor <= 1:
+                    counted.append(Counted(spec.state, group, [(at_ms, 1)], 1))
+                continue
+            held = young[group] = _distinct(held)
+            windows = held.observe(batch, spec.span_ms, spec.floor, committed_ms)
+            floored = bool(windows) and held.floor_until is not None and windows[0][0] < held.floor_until
+            held.prune(spec.span_ms, spec.keep, committed_ms)
+            size = len(held.times)
+            if windows or size > 1:
+                counted.append(Counted(spec.state, group, windows, size, floored))
+        self.turn(committed_ms - spec.span_ms)
+
+    def sweep(self, spec: WindowSpec, committed_ms: int) -> int:
+        """See `Windows.sweep`."""
+        self.turn(committed_ms - spec.span_ms)
+        return self.shrink(spec.max_groups)
+
+
+class _Closing(_Generations):
+    """Tumbling windows, and a heap of when the open ones end (an entry may be out of date)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.deadlines: list[tuple[int, str]] = []
+
+    def observe(
+        self, spec: WindowSpec, groups: Mapping[str, Batch], committed_ms: int, counted: list[Counted]
+    ) -> None:
+        self.turn(committed_ms - spec.span_ms)
+        for group, batch in groups.items():
+            held = self.young.get(group) or self.old.pop(group, None) or Tumbling()
+            self.young[group] = held
+            batch = sorted(batch, key=_by_time)  # noqa: PLW2901 - the caller's list is not ours
+            self.newest = max(self.newest, batch[-1][0])
+            before = held.deadline(spec.span_ms)
+            held.observe(batch)
+            held.trim(spec.span_ms, spec.keep, distinct=spec.counts == "values")
+            deadline = held.deadline(spec.span_ms)
+            if deadline is not None and deadline != before:
+                heappush(self.deadlines, (deadline, group))
+            size = len(held.members) // 2
+            if size > 1:
+                counted.append(Counted(spec.state, group, [], size))
+
+    def due(self, spec: WindowSpec, watermark_ms: int, committed_ms: int) -> Iterator[Counted]:
+        """See `Windows.due`."""
+        reached: set[str] = set()
+        while self.deadlines and self.deadlines[0][0] < watermark_ms:
+            reached.add(heappop(self.deadlines)[1])
+        for group in sorted(reached):
+            held = self.young.get(group) or self.old.get(group)
+            if held is None:
+                continue
+            held.forget(spec.span_ms, committed_ms)
+            deadline = held.deadline(spec.span_ms)
+            if deadline is None:
+                continue
+            heappush(self.deadlines, (deadline, group))
+            windows = held.closing(spec.span_ms, watermark_ms, distinct=spec.counts == "values")
+            windows = [window for window in windows if window[1] >= spec.floor]
+            if windows:
+                floored = held.floor_until is not None and windows[0][0] < held.floor_until
+                yield Counted(spec.state, group, windows, len(held.members) // 2, floored)
+
+    def sweep(self, spec: WindowSpec, committed_ms: int) -> int:
+        """See `Windows.sweep`. A window still open at `committed_ms` began within the last span."""
+        self.turn(committed_ms - spec.span_ms)
+        dropped = self.shrink(spec.max_groups)
+        if len(self.deadlines) > 2 * (len(self.young) + len(self.old)) + 64:
+            alive = {**self.old, **self.young}
+            self.deadlines = [
+                entry
+                for entry in set(self.deadlines)
+                if (held := alive.get(entry[1])) and _due(held, spec, entry)
+            ]
+            heapify(self.deadlines)
+        return dropped
+
+
+def _due(held: Tumbling, spec: WindowSpec, entry: tuple[int, str]) -> bool:
+    return held.deadline(spec.span_ms) == entry[0]
+
+
+def _distinct(held: Distinct | int | None) -> Distinct:
+    if isinstance(held, Distinct):
+        return held
+    distinct = Distinct()
+    if held is not None:
+        at_ms, value = unpack_one(held)
+        distinct.newest[value] = at_ms
+        distinct.times.append(at_ms)
+    return distinct
+
+
+def _newest(held: Any) -> int:
+    """The time of a group's newest member."""
+    if isinstance(held, int):
+        return unpack_one(held)[0]
+    if isinstance(held, Distinct):
+        return held.times[-1]
+    if isinstance(held, Tumbling):
+        return held.members[-2] if held.members else held.closed_until or _LONG_AGO
+    return int(held[-2])
