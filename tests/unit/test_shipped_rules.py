@@ -1,0 +1,278 @@
+"""The shipped rules: complete, alike, and each proved by its own tests, which are proved in turn."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+import yaml
+
+from tocsin.catalog import codes
+from tocsin.clock import iso, parse_duration
+from tocsin.model.alert import Alert, ChangeKind
+from tocsin.rules.cases import Case, Expected
+from tocsin.rules.load import Loaded, load
+from tocsin.sandbox import compile_template, render
+from tocsin.sources.decode import Decoder
+from tocsin.state.windows_memory import MemoryWindows
+from tocsin.tune.replay import Replay
+
+RULES = Path(__file__).parents[2] / "rules"
+ATTACK = RULES.parent / "src/tocsin/sources/demo/ssh_attack_as_auth0.ndjson"
+FILES = sorted((RULES / "auth0").glob("*.yml"))
+NAMES = [file.stem for file in FILES]
+START_MS = 1_700_000_000_000
+LEAST_RULES = 20
+ATTACK_PROTECTION = {
+    "limit_wc", "limit_mu", "limit_sul", "limit_phone", "pwd_leak", "signup_pwd_leak", "reset_pwd_leak",
+    "gd_otp_rate_limit_exceed", "gd_recovery_rate_limit_exceed",
+}  # fmt: skip
+CATEGORIES = {"guessing", "stuffing", "mfa", "fraud", "token-theft", "probing", "tenant-change"}
+TAG = re.compile(r"attack\.(t\d{4}(\.\d{3})?|[a-z]+(-[a-z]+)*)")
+
+
+@pytest.fixture(scope="module")
+def written() -> dict[str, dict[str, Any]]:
+    """What the files say, as plain YAML, by file name."""
+    return {file.stem: yaml.safe_load(file.read_text()) for file in FILES}
+
+
+def test_all_load_together_without_a_warning() -> None:
+    loaded = load([RULES])
+
+    assert loaded.ruleset.warnings == ()
+    assert loaded.ruleset.not_running == {}
+    assert len(loaded.ruleset.rules) == len(FILES) >= LEAST_RULES
+
+
+def test_ids_names_and_titles_are_unique_and_a_file_is_called_like_its_rule(
+    written: Mapping[str, Mapping[str, Any]],
+) -> None:
+    assert {stem: rule["name"] for stem, rule in written.items()} == {name: name for name in NAMES}
+    assert len({str(UUID(rule["id"])) for rule in written.values()}) == len(FILES)
+    assert len({rule["title"] for rule in written.values()}) == len(FILES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_rule_has_every_part(name: str, written: Mapping[str, Mapping[str, Any]]) -> None:
+    rule = written[name]
+    alert = rule["tocsin"]["alert"]
+
+    for part in (
+        "title",
+        "status",
+        "description",
+        "author",
+        "date",
+        "references",
+        "falsepositives",
+        "level",
+        "tags",
+    ):
+        assert rule[part], part
+    assert rule["logsource"] == {"product": "auth0"}
+    assert all(TAG.fullmatch(tag) for tag in rule["tags"])
+    assert any(tag.startswith("attack.t") for tag in rule["tags"])
+    assert UUID(rule["id"]).version == 4
+    assert alert["labels"]["category"] in CATEGORIES
+    assert alert["runbook"].startswith("1. ")
+    assert 3 <= len(alert["context"]) <= 5
+    assert len(rule["tocsin"]["tests"]) >= 3
+
+
+@pytest.mark.parametrize("file", FILES, ids=NAMES)
+def test_a_threshold_is_bounded_explained_and_argued(file: Path) -> None:
+    text = file.read_text()
+    tocsin = yaml.safe_load(text)["tocsin"]
+    if "correlate" not in tocsin:
+        return
+
+    knob = tocsin["params"][tocsin["correlate"]["condition"]["gte"].removeprefix("$")]
+    assert knob["min"] < knob["default"] < knob["max"]
+    assert knob["help"]
+    assert re.search(r"\n    params:\n        # ", text), "a comment says where the default comes from"
+    assert tocsin["correlate"]["timespan"] == "$window"
+    assert parse_duration(tocsin["params"]["window"]["default"]) <= timedelta(hours=6), (
+        "long windows cost memory"
+    )
+
+
+def test_every_attack_protection_code_has_a_rule() -> None:
+    matched = {code for rule in load([RULES]).ruleset.rules for m in rule.matchers for code in m.codes or ()}
+
+    assert matched >= ATTACK_PROTECTION
+    assert matched <= set(codes("auth0"))
+
+
+def test_what_is_logged_once_an_hour_is_never_counted_by_attempts() -> None:
+    leaks = {"pwd_leak", "signup_pwd_leak", "reset_pwd_leak"}
+
+    for rule in load([RULES]).ruleset.rules:
+        if rule.rule.type == "event_count":
+            assert not any(leaks & (m.codes or set()) for m in rule.matchers), rule.rule.name
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_tests_in_the_file_pass(name: str) -> None:
+    assert list(_failures(load([_file(name)]))) == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_tests_show_it_firing_and_quiet(name: str) -> None:
+    cases = _cases(load([_file(name)]))
+
+    assert any(case.expect for case in cases)
+    assert any(not case.expect for case in cases)
+
+
+def _mistakes(text: str) -> Iterator[tuple[str, str]]:
+    """The file with one number a step off, or another severity: (what, text)."""
+    for key, step in (("default", 1), ("default", -1)):
+        found = re.search(rf"\b{key}: (\d+), min", text)
+        if found:
+            yield f"{key} {step:+}", text.replace(found[0], f"{key}: {int(found[1]) + step}, min")
+    found = re.search(r"window: {default: (\w+)", text)
+    key = "window: {default: " if found else "resolve_after: "
+    found = found or re.search(r"resolve_after: (\w+)", text)
+    assert found
+    seconds = int(parse_duration(found[1]).total_seconds())
+    for step in (1, -1):
+        yield f"{key}{step:+}s", text.replace(found[0], f"{key}{seconds + step}s")
+    level = re.search(r"^level: (\w+)$", text, re.MULTILINE)
+    assert level
+    yield "level", text.replace(level[0], "level: informational")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_tests_in_the_file_notice_a_number_that_is_off_by_one(name: str, tmp_path: Path) -> None:
+    for what, text in _mistakes(_file(name).read_text()):
+        wrong = tmp_path / "wrong.yml"
+        wrong.write_text(text)
+        assert list(_failures(load([wrong]))), f"{what} went unnoticed"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_tests_in_the_file_notice_a_detection_that_matches_everything(name: str, tmp_path: Path) -> None:
+    text = _file(name).read_text()
+    wrong = tmp_path / "wrong.yml"
+    wrong.write_text(
+        re.sub(
+            r"(?m)^    condition: .*$",
+            "    any:\n        data.type|exists: true\n    condition: any or 1 of them",
+            text,
+            count=1,
+        )
+    )
+
+    assert list(_failures(load([wrong])))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_title_of_an_alert_renders_in_a_line(name: str) -> None:
+    (compiled,) = load([_file(name)]).ruleset.rules
+    group = dict.fromkeys(compiled.rule.group_by, "<group>")
+
+    title = render(compile_template(compiled.rule.headline), {"score": 20, "group": group, "timespan": "10m"})
+
+    assert title.count("<group>") == len(group)
+    assert len(title) <= 90
+    assert "{" not in title
+
+
+def test_the_recorded_attack_is_named_without_flooding() -> None:
+    opened = _opened(load([RULES]), ATTACK.read_bytes())
+
+    addresses = {alert.group.get("data.ip") for alert in opened}
+    assert {"24.151.103.17", "49.4.143.105"} <= addresses
+    assert len(opened) <= 40, "more would be noise: the recording holds six loud attackers"
+
+
+def test_the_example_of_the_readme_is_a_rule_that_passes_its_tests(tmp_path: Path) -> None:
+    blocks = re.findall(r"```yaml\n(.*?)```", (RULES / "README.md").read_text(), re.DOTALL)
+    rule, overlay, filters = "".join(blocks[:-2]), blocks[-2], blocks[-1]
+    (tmp_path / "example.yml").write_text(rule)
+    (tmp_path / "overlay").write_text(overlay)
+    (tmp_path / "filter.yml").write_text(filters)
+
+    assert list(_failures(load([tmp_path / "example.yml"]))) == []
+    assert load([RULES, tmp_path / "filter.yml"], overlay=tmp_path / "overlay").ruleset.warnings == ()
+
+
+def test_the_readme_lists_every_rule_with_its_severity(written: Mapping[str, Mapping[str, Any]]) -> None:
+    lines = re.findall(
+        r"^\| \[(\w+)\]\(auth0/(\w+)\.yml\) \| (.*) \| (\w+).*\|$",
+        (RULES / "README.md").read_text(),
+        re.MULTILINE,
+    )
+
+    assert {name: level for name, _, _, level in lines} == {n: rule["level"] for n, rule in written.items()}
+    for name, file, fires_at, _ in lines:
+        assert name == file
+        params = written[name]["tocsin"].get("params", {})
+        for param in params.values():
+            assert str(param["default"]) in fires_at, name
+
+
+def _file(name: str) -> Path:
+    return RULES / "auth0" / f"{name}.yml"
+
+
+def _cases(loaded: Loaded) -> list[Case]:
+    return [case for cases in loaded.cases.values() for case in cases]
+
+
+def _failures(loaded: Loaded) -> Iterator[str]:
+    """The cases that do not pass, each with what came instead."""
+    for case in _cases(loaded):
+        opened = _opened(loaded, _ndjson(case))
+        if len(opened) != len(case.expect) or not all(map(_is, opened, case.expect)):
+            yield f"{case.name}: {[(a.started_ms - START_MS, a.group, a.score, a.severity) for a in opened]}"
+
+
+def _opened(loaded: Loaded, ndjson: bytes) -> list[Alert]:
+    """The alerts that open, by time."""
+    events, bad = Decoder(loaded.ruleset.fields).decode_lines(ndjson, first_line=1, now_ms=None)
+    assert not bad
+    replay = Replay(loaded.ruleset, MemoryWindows(), lateness=timedelta(0))
+    changes = [*replay.feed(events), *replay.finish()]
+    return [change.alert for change in changes if change.kind is ChangeKind.OPENED]
+
+
+def _ndjson(case: Case) -> bytes:
+    records = [
+        (line.at_ms + n * line.every_ms, _numbered(line.record, n + 1))
+        for line in case.events
+        for n in range(line.repeat)
+    ]
+    lines = [
+        json.dumps({"log_id": f"{case.name} {i}", "date": iso(START_MS + ms), **record})
+        for i, (ms, record) in enumerate(records)
+    ]
+    return "\n".join(lines).encode()
+
+
+def _numbered(value: Any, n: int) -> Any:
+    match value:
+        case str():
+            return value.replace("{n}", str(n))
+        case Mapping():
+            return {key: _numbered(item, n) for key, item in value.items()}
+        case Sequence():
+            return [_numbered(item, n) for item in value]
+        case _:
+            return value
+
+
+def _is(alert: Alert, expected: Expected) -> bool:
+    return (
+        expected.at_ms in (None, alert.started_ms - START_MS)
+        and (not expected.group or expected.group == alert.group)
+        and expected.score in (None, alert.score)
+        and expected.severity in ("", alert.severity)
+    )
