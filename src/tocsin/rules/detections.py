@@ -124,4 +124,6 @@ def _category(doc: DetectionDoc, catalog: Catalog) -> list[Tree | None]:
     folded = frozenset(code.casefold() for code in codes)
     field = PROVIDERS[doc.product].code_field
     key = f"{field}|equals={sorted(codes)!r}"
-    return [Test(key, lambda event: event.code.casefold() in folded, codes=Codes({*codes, *folded}))]
+    return [
+        Test(key, lambda event: event.code.casefold() in folded, codes=Codes({*codes, *folded}), decided=True)
+    ]

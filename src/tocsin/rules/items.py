@@ -136,23 +136,25 @@ def _test(question: Question, values: list[Scalar], scope: Scope) -> Test | None
     if leaf is None:
         return None
     codes = _codes(field, chain, values, scope)
-    if codes is not None:
+    if codes and "" not in codes:
         wanted = frozenset(code.casefold() for code in codes)
-        return Test(key, lambda event: event.code.casefold() in wanted, codes=codes)
-    return Test(key, _over(field, leaf), fields, deep=not field.flat)
+        return Test(key, lambda event: event.code.casefold() in wanted, codes=codes, decided=True)
+    # An event without a code has the code '', be its field absent, null or empty: the field decides.
+    return Test(key, _over(field, leaf), fields, deep=not field.flat, codes=codes)
 
 
 def _codes(field: Field, chain: Chain, values: list[Scalar], scope: Scope) -> frozenset[str] | None:
-    """The event codes that the values name, where they do no more than that."""
+    """The event codes that can match, where the values name them; `''` for an event without one."""
     if not field.is_code or chain.kind != "equals" or chain.transforms or chain.time_part or chain.cased:
         return None
     found: set[str] = set()
     known = {code.casefold(): code for code in scope.catalog.codes(scope.product)}
     for value in values:
-        if not isinstance(value.value, str):
-            return None
-        code = literal_of(parse_pattern(value.text))
-        if not code:
+        if value.is_null or value.text == "":
+            found.add("")
+            continue
+        code = literal_of(parse_pattern(value.text)) if isinstance(value.value, str) else None
+        if code is None:
             return None
         found |= {code, code.casefold(), known.get(code.casefold(), code)}
         if known and code.casefold() not in known:

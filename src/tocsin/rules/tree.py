@@ -20,8 +20,8 @@ class Test:
     """One question to an event.
 
     `key` is the question in canonical text: equal keys, equal answers. `fields` are the top-level
-    fields it reads as attributes; a `deep` test decodes the whole record. `codes`: the test is
-    true for exactly the events of these codes.
+    fields it reads as attributes; a `deep` test decodes the whole record. `codes`: only events of
+    these codes can pass; if `decided`, all of them do.
     """
 
     key: str
@@ -29,6 +29,7 @@ class Test:
     fields: frozenset[str] = frozenset()
     deep: bool = False
     codes: frozenset[str] | None = None
+    decided: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,10 +145,10 @@ def predicate(tree: Tree) -> Predicate | None:
 def _undecided(tree: Tree) -> Tree | None:
     """What remains to be asked of an event of the right code."""
     match tree:
-        case Test(codes=None) | Not():
-            return tree
-        case Test():
+        case Test(decided=True):
             return None
+        case Test() | Not():
+            return tree
         case All(items):
             left = [rest for item in items if (rest := _undecided(item)) is not None]
             return all_of(left) if left else None

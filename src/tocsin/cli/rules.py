@@ -1,0 +1,126 @@
+"""`tocsin rules`: check rule files, and run the tests inside them."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tocsin.errors import RuleErrors
+from tocsin.rules.load import Loaded, load
+from tocsin.settings import load_settings
+from tocsin.state.connection import open_store
+from tocsin.state.windows_redis import RedisWindows
+from tocsin.tune.ruletests import Outcome, Run, in_windows, run_cases
+
+app = typer.Typer(help="Check rule files, and run the tests inside them.", no_args_is_help=True)
+
+Paths = Annotated[list[Path], typer.Argument(metavar="PATH…", help="Rule files or folders.")]
+ConfigFile = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Take lists and trusted_rules from this config.")
+]
+
+
+@app.command()
+def check(
+    paths: Paths,
+    strict: Annotated[bool, typer.Option("--strict", help="Warnings make the exit code 1, too.")] = False,
+    overlay: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Check the site's overlay with the rules.")
+    ] = None,
+    config: ConfigFile = None,
+) -> None:
+    """Report every mistake of every rule file, as FILE:LINE:COLUMN: what; how to fix it.
+
+    Exit code 1 if there is an error.
+
+    Example: tocsin rules check rules/ --overlay overlay.yml
+    """
+    try:
+        loaded = _loaded(paths, config, overlay)
+    except RuleErrors as exc:
+        for error in exc.errors:
+            typer.echo(str(error))
+        typer.echo(f"{_counted(len(exc.errors), 'error')}; no rule was loaded", err=True)
+        raise typer.Exit(1) from exc
+    ruleset = loaded.ruleset
+    for warning in ruleset.warnings:
+        typer.echo(str(warning))
+    for name, reason in ruleset.not_running.items():
+        typer.echo(f"{name}: not running: {reason}")
+    warned = f", {_counted(len(ruleset.warnings), 'warning')}" if ruleset.warnings else ""
+    typer.echo(f"{_counted(len(ruleset.rules), 'rule')} ok{warned}", err=True)
+    raise typer.Exit(1 if strict and ruleset.warnings else 0)
+
+
+@app.command("test")
+def run_tests(
+    paths: Paths,
+    store: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Run on this Redis or Valkey as well: redis://… or unix://…"),
+    ] = None,
+    config: ConfigFile = None,
+) -> None:
+    """Run the tests inside rule files, each rule alone, with its default params.
+
+    Exit code 1 if a test fails.
+
+    Example: tocsin rules test rules/auth0 --store redis://127.0.0.1:6379
+    """
+    loaded = _loaded(paths, config, None)
+    outcomes = [*run_cases(loaded)]
+    if store is not None:
+        with _windows_on(store) as run:
+            outcomes += run_cases(loaded, run)
+    for outcome in outcomes:
+        _tell(outcome)
+    failed = sum(not outcome.passed for outcome in outcomes)
+    told = f", {failed} failed" if failed else ""
+    untested = [rule.rule.name for rule in loaded.ruleset.rules if not loaded.cases.get(rule.rule.id)]
+    without = f"; without a test: {', '.join(untested)}" if untested else ""
+    typer.echo(f"{_counted(len(outcomes), 'test')}{told}{without}", err=True)
+    raise typer.Exit(1 if failed else 0)
+
+
+def _loaded(paths: Sequence[Path], config: Path | None, overlay: Path | None) -> Loaded:
+    lists: Mapping[str, Path] = {}
+    trusted: Sequence[str] = ()
+    if config is not None:
+        settings = load_settings(config)
+        lists, trusted = settings.lists, settings.trusted_rules
+    return load(paths, overlay=overlay, lists=lists, trusted=trusted)
+
+
+def _tell(outcome: Outcome) -> None:
+    """A failed test: where it stands, and what was different."""
+    if outcome.passed:
+        return
+    case = outcome.case
+    typer.echo(f"{case.file}:{case.mark.line}: {outcome.rule}: {case.name}")
+    for mistake in outcome.mistakes:
+        typer.echo(f"    {mistake}")
+
+
+@contextmanager
+def _windows_on(url: str) -> Iterator[Run]:
+    """Windows on a server under a random prefix, which is erased before every test and at the end."""
+    opened = open_store(url, prefix=f"tocsin-test-{secrets.token_hex(8)}")
+
+    def make() -> RedisWindows:
+        opened.erase()
+        return RedisWindows(opened)
+
+    try:
+        yield in_windows(make)
+    finally:
+        opened.erase()
+        opened.close()
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"

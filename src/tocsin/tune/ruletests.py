@@ -1,0 +1,156 @@
+"""The tests inside rule files, run: events in, the alerts that open against those expected."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from tocsin.catalog.provider import PROVIDERS
+from tocsin.clock import MS, format_duration, iso, to_ms
+from tocsin.errors import BadRecord
+from tocsin.model.alert import Change, ChangeKind
+from tocsin.model.compiled import CompiledRule, RuleSet
+from tocsin.protocols import Batch, Windows
+from tocsin.rules.cases import Case, Expected
+from tocsin.rules.load import Loaded
+from tocsin.sources.decode import Decoder
+from tocsin.state.windows_memory import MemoryWindows
+from tocsin.tune.replay import replay
+
+Record = dict[str, Any]
+# A rule set over the records of a provider, in time order: every change that is told.
+Run = Callable[[RuleSet, str, Sequence[Record]], list[Change]]
+
+BEGINNING_MS = to_ms(datetime(2025, 1, 6, 12, tzinfo=UTC))  # a Monday, noon
+LATENESS = timedelta(seconds=60)
+DEFAULT_PROVIDER = "auth0"  # of a rule without a product, or with one that no source reads
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a test went; `mistakes` is empty where it passed."""
+
+    rule: str
+    case: Case
+    mistakes: tuple[str, ...] = ()
+
+    @property
+    def passed(self) -> bool:
+        """Whether the alerts were those expected."""
+        return not self.mistakes
+
+
+def run_cases(loaded: Loaded, run: Run | None = None) -> Iterator[Outcome]:
+    """The outcome of every test of every rule, each rule alone; on memory windows unless told."""
+    rules = {rule.rule.id: rule for rule in loaded.ruleset.rules}
+    for rule_id, cases in loaded.cases.items():
+        rule = rules.get(rule_id)
+        for case in cases:
+            yield _without_rule(rule_id, case) if rule is None else _outcome(loaded, rule, case, run)
+
+
+def in_windows(make: Callable[[], Windows] = MemoryWindows) -> Run:
+    """A run on windows of this kind, made anew for every test."""
+
+    def run(ruleset: RuleSet, provider: str, records: Sequence[Record]) -> list[Change]:
+        decoder = Decoder(ruleset.fields, provider=provider)
+        lines = [msgspec.json.encode(record) for record in records]
+        events, bad = decoder.decode_records(lines, first=1, now_ms=None)
+        if bad:
+            raise BadRecord(f"event {bad[0].line} cannot be decoded: {bad[0].reason}")
+        longest = max((rule.rule.timespan_ms + rule.rule.for_ms for rule in ruleset.rules), default=0)
+        # Event time runs on after the last event, so that windows which close can do so.
+        until_ms = max((event.time_ms for event in events), default=0) + longest + LATENESS // MS
+        batch = Batch(events, "end")
+        return list(replay(ruleset, [batch], windows=make(), lateness=LATENESS, until_ms=until_ms))
+
+    return run
+
+
+def records_of(case: Case, provider: str) -> list[Record]:
+    """The vendor records of a test, by time; id and date are filled in where the test gives none."""
+    facts = PROVIDERS[provider]
+    timed: list[tuple[int, Record]] = []
+    for line in case.events:
+        for index in range(line.repeat):
+            at_ms = BEGINNING_MS + line.at_ms + index * line.every_ms
+            filled = {key: _numbered(value, index + 1) for key, value in line.record.items()}
+            known = {facts.id_fields[0]: f"test-{len(timed) + 1:06d}", facts.time_fields[0]: iso(at_ms)}
+            timed.append((at_ms, {**known, **filled}))
+    return [record for _, record in sorted(timed, key=lambda pair: pair[0])]
+
+
+def _numbered(value: Any, number: int) -> Any:
+    """`{n}` in every text below becomes the number."""
+    match value:
+        case str():
+            return value.replace("{n}", str(number))
+        case list():
+            return [_numbered(item, number) for item in value]
+        case dict():
+            return {key: _numbered(item, number) for key, item in value.items()}
+        case _:
+            return value
+
+
+def _without_rule(rule_id: str, case: Case) -> Outcome:
+    why = "the rule does not run by itself; move its tests to the correlation that counts it"
+    return Outcome(rule_id, case, (why,))
+
+
+def _outcome(loaded: Loaded, rule: CompiledRule, case: Case, run: Run | None) -> Outcome:
+    alone = replace(loaded.ruleset, rules=(rule,))
+    provider = rule.rule.product if rule.rule.product in PROVIDERS else DEFAULT_PROVIDER
+    try:
+        changes = (run or in_windows())(alone, provider, records_of(case, provider))
+    except BadRecord as exc:
+        return Outcome(rule.rule.name, case, (str(exc),))
+    opened = [change for change in changes if change.kind is ChangeKind.OPENED]
+    return Outcome(rule.rule.name, case, tuple(_differences(case.expect, opened)))
+
+
+def _differences(expect: Sequence[Expected], opened: Sequence[Change]) -> Iterator[str]:
+    """Each expected alert takes the first opened one that fits; the rest of both is told."""
+    left = sorted(opened, key=lambda change: change.at_ms)
+    for expected in expect:
+        fitting = next((change for change in left if _fits(expected, change)), None)
+        if fitting is None:
+            yield f"expected and not seen: {_shown_expected(expected)}"
+        else:
+            left.remove(fitting)
+    for change in left:
+        yield f"seen and not expected: {_shown(change)}"
+
+
+def _fits(expected: Expected, change: Change) -> bool:
+    alert = change.alert
+    return (
+        (expected.at_ms is None or change.at_ms == BEGINNING_MS + expected.at_ms)
+        and all(alert.group.get(field) == value for field, value in expected.group.items())
+        and (expected.score is None or alert.score == expected.score)
+        and (not expected.severity or alert.severity == expected.severity)
+    )
+
+
+def _shown_expected(expected: Expected) -> str:
+    at = None if expected.at_ms is None else expected.at_ms
+    return _line(at, expected.group, expected.score, expected.severity)
+
+
+def _shown(change: Change) -> str:
+    alert = change.alert
+    return _line(change.at_ms - BEGINNING_MS, alert.group, alert.score, alert.severity)
+
+
+def _line(at_ms: int | None, group: Mapping[str, str], score: float | None, severity: str) -> str:
+    parts = [
+        "" if at_ms is None else f"at {format_duration(timedelta(milliseconds=at_ms))}",
+        ", ".join(f"{field}: {value}" for field, value in group.items()),
+        "" if score is None else f"score {score:g}",
+        severity,
+    ]
+    return ", ".join(part for part in parts if part) or "any alert"
