@@ -6,6 +6,7 @@ items once more (domain notes 1.4).
 
 from __future__ import annotations
 
+import io
 import re
 from typing import Any
 
@@ -34,6 +35,12 @@ def is_wrapped(record: bytes) -> bool:
     )
 
 
+def is_spread(body: bytes) -> bool:
+    """Whether it begins like one value written over many lines."""
+    first, newline, _ = body.lstrip().partition(b"\n")
+    return bool(newline) and first.rstrip().endswith((b"{", b"[", b","))
+
+
 def unwrap(whole: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """The item inside the sink's envelope, and the record inside the item."""
     item = whole
@@ -54,19 +61,45 @@ def _inside(envelope: dict[str, Any]) -> dict[str, Any] | None:
     return None
 
 
-def split_array(body: bytes) -> list[bytes]:
-    """The elements of a JSON array, each as its own bytes, without looking into them.
+def split_lines(text: bytes) -> list[bytes]:
+    """Its lines, ends and blank ones included."""
+    # Not split(): CPython below 3.13 scans byte by byte there (0.5 us a record, not 0.1).
+    return io.BytesIO(text).readlines()
 
-    A broken array is split as far as its brackets tell, so that one bad element takes no good one
-    with it.
+
+def split_body(body: bytes) -> list[bytes]:
+    """The records of a whole body, each as its own bytes: of a JSON array, of one object, of NDJSON.
+
+    What is broken is split as far as its lines or brackets tell, so that one bad record takes no
+    good one with it.
     """
+    body = body.strip()
+    if body.startswith(b"["):
+        return _split_array(body)
+    if _is_one_value(body):
+        return [body]
+    lines = split_lines(body)
+    if is_spread(body) and not any(map(_is_one_value, lines)):
+        return _split_values(body)
+    return lines
+
+
+def _is_one_value(text: bytes) -> bool:
+    try:
+        msgspec.json.decode(text, type=msgspec.Raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    return True
+
+
+def _split_array(body: bytes) -> list[bytes]:
     try:
         return [bytes(raw) for raw in msgspec.json.decode(body, type=list[msgspec.Raw])]
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return _split_broken(body)
+        return _split_broken_array(body)
 
 
-def _split_broken(body: bytes) -> list[bytes]:
+def _split_broken_array(body: bytes) -> list[bytes]:
     elements: list[bytes] = []
     depth, start = 1, 1
     for token in _TOKEN.finditer(body, 1):
@@ -85,3 +118,20 @@ def _split_broken(body: bytes) -> list[bytes]:
                 start = token.end()
     elements.append(body[start:])
     return [element for element in map(bytes.strip, elements) if element]
+
+
+def _split_values(body: bytes) -> list[bytes]:
+    """Objects one after another, each over many lines (what `jq .` writes)."""
+    values: list[bytes] = []
+    depth = start = 0
+    for token in _TOKEN.finditer(body):
+        run = token[0]
+        if run[:1] in b"[{":
+            depth += len(run)
+        elif run[:1] in b"]}":
+            depth -= len(run)
+            if depth <= 0:
+                values.append(body[start : token.end()])
+                depth, start = 0, token.end()
+    values.append(body[start:])
+    return [value for value in map(bytes.strip, values) if value]
