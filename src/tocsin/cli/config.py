@@ -1,0 +1,200 @@
+"""`tocsin config check` and `tocsin init`: what an operator writes, judged, and something to start from."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, NamedTuple
+
+import typer
+from pydantic import BaseModel
+
+from tocsin.errors import ConfigError, RuleErrors
+from tocsin.settings import Secret, Settings, load_settings, secrets_in, shipped, validate_channels
+
+DEFAULT_CONFIG = Path("tocsin.yml")
+STARTER = Path(__file__).resolve().parent / "starter"
+
+config_app = typer.Typer(help="Look at the settings.", no_args_is_help=True)
+
+
+@config_app.command("check")
+def check(
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            "--config", metavar="FILE", help="The settings [default: ./tocsin.yml, if there is one]."
+        ),
+    ] = None,
+) -> None:
+    """Check the settings, channels, routes, templates and rules; reads files, and nothing else.
+
+    Prints every mistake as `file:line: what`, and then exits 1. What need not stop tocsin here and
+    now, like a secret that only the server has, is a warning.
+
+    Example: tocsin config check --config tocsin.yml
+    """
+    if config is None and DEFAULT_CONFIG.exists():
+        config = DEFAULT_CONFIG
+    report = check_config(config)
+    for warning in report.warnings:
+        typer.echo(f"warning: {warning}", err=True)
+    for error in report.errors:
+        typer.echo(error, err=True)
+    if report.errors:
+        raise typer.Exit(1)
+    typer.echo(f"{config or 'the default settings'}: fine, {', '.join(report.counted)}")
+
+
+@dataclass(slots=True)
+class Report:
+    """What a check found: lines for people, each with its place. `counted` is what there is."""
+
+    errors: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    counted: list[str] = field(default_factory=list)
+
+
+def check_config(config: Path | None) -> Report:
+    """Everything that is wrong with the settings in `config` (None: the defaults), and what they name."""
+    report = Report()
+    try:
+        settings = load_settings(config)
+    except ConfigError as exc:  # nothing else can be judged without them
+        report.errors += str(exc).splitlines()
+        return report
+    for judge in (_check_channels, _check_receiver, _check_routing, _check_templates, _check_rules):
+        try:
+            judge(settings, report)
+        except (ConfigError, RuleErrors) as exc:
+            report.errors += str(exc).splitlines()
+    return report
+
+
+def _check_channels(settings: Settings, report: Report) -> None:
+    from tocsin.delivery.channels import CHANNELS
+
+    configs = validate_channels(settings, CHANNELS)
+    report.counted.append(_count(len(configs), "channel"))
+    for name, config in configs.items():
+        _check_secrets(f"channels.{name}", config, report)
+
+
+def _check_receiver(settings: Settings, report: Report) -> None:
+    from tocsin.api.doors import refuse_open_receiver
+
+    report.counted.append(_count(len(settings.sources), "source"))
+    for name, source in settings.sources.items():
+        _check_secrets(f"sources.{name}", source, report)
+    for name, secret in (("redis_url", settings.redis_url), ("proxy", settings.proxy)):
+        if secret is not None:
+            _check_secret(name, secret, report)
+    refuse_open_receiver(settings.listen, settings.sources)
+
+
+def _check_routing(settings: Settings, report: Report) -> None:
+    from tocsin.alerts.routing_file import load_routing
+
+    load_routing(settings.routing, set(settings.channels))
+    report.counted.append(f"routes in {settings.routing}")
+
+
+def _check_templates(settings: Settings, report: Report) -> None:
+    from tocsin.alerts.render import Renderer
+
+    Renderer(settings.templates, external_url=settings.external_url, timezone=settings.timezone)
+    report.counted.append(_count(len(settings.templates), "folder") + " of templates")
+
+
+def _check_rules(settings: Settings, report: Report) -> None:
+    from tocsin.rules.load import load_rules
+
+    rules = load_rules(
+        settings.rules, overlay=settings.overlay, lists=settings.lists, trusted=settings.trusted_rules
+    )
+    report.warnings += [str(warning) for warning in rules.warnings]
+    report.counted.append(_count(len(rules.rules), "rule"))
+
+
+def _check_secrets(where: str, model: BaseModel, report: Report) -> None:
+    for secret in secrets_in(model):
+        _check_secret(where, secret, report)
+
+
+def _check_secret(where: str, secret: Secret, report: Report) -> None:
+    """Only a warning: a check in CI has not the server's secrets."""
+    try:
+        secret.reveal()
+    except ConfigError as exc:
+        report.warnings.append(f"{where}: {exc}")
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def init(
+    directory: Annotated[
+        Path, typer.Argument(metavar="[DIR]", help="Where to; made when it is not there.")
+    ] = Path(),
+) -> None:
+    """Write a commented starter folder: settings, routes, templates, an overlay, room for rules.
+
+    Never overwrites a file.
+
+    Example: tocsin init /etc/tocsin
+    """
+    try:
+        results = write_starter(directory)
+    except OSError as exc:
+        typer.echo(f"{exc.filename or directory}: cannot be written: {exc.strerror}", err=True)
+        raise typer.Exit(1) from exc
+    for path, written in results:
+        typer.echo(f"{'wrote' if written else 'kept '} {path}")
+    config = shlex.quote(str(directory / "tocsin.yml"))
+    typer.echo("")
+    typer.echo(f"1. Read {directory / 'tocsin.yml'}: a channel to tell people, a token for your log stream.")
+    typer.echo(f"2. tocsin config check --config {config}")
+    typer.echo(f"3. tocsin run --config {config}")
+
+
+class Written(NamedTuple):
+    """A file of the starter folder; `written` is False where there was one already."""
+
+    path: Path
+    written: bool
+
+
+def write_starter(directory: Path) -> list[Written]:
+    """Write what is missing of the starter folder.
+
+    Raises:
+        OSError: something cannot be written; what was written before stays.
+    """
+    return [
+        Written(directory / place, _write_new(directory / place, read()))
+        for place, read in sorted(_starter_files(), key=lambda item: item[0])
+    ]
+
+
+def _starter_files() -> Iterator[tuple[Path, Callable[[], bytes]]]:
+    """Where each file goes, and what reads it. The templates are the shipped ones."""
+    for path in STARTER.rglob("*"):
+        if path.is_file() and path.suffix != ".pyc":
+            yield path.relative_to(STARTER), path.read_bytes
+    templates = shipped("alerts") / "templates"
+    for path in templates.rglob("*.j2"):
+        yield Path("alerts/templates") / path.relative_to(templates), path.read_bytes
+
+
+def _write_new(path: Path, content: bytes) -> bool:
+    """Write a file that is not there; False where anything is, a dangling link too."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with path.open("xb") as file:
+            file.write(content)
+    except FileExistsError:
+        return False
+    return True
