@@ -67,11 +67,11 @@ def _proxy_url(value: SecretUrl) -> SecretUrl:
     return value.with_schemes("http", "https")
 
 
-def _zone(value: object) -> ZoneInfo:
+def _zone(name: str) -> str:
     try:
-        return value if isinstance(value, ZoneInfo) else ZoneInfo(str(value))
+        return ZoneInfo(name).key
     except (LookupError, ValueError, OSError) as exc:
-        raise ValueError(f"{value!r} is not a time zone; write one like UTC or Europe/Madrid") from exc
+        raise ValueError(f"{name!r} is not a time zone; write one like UTC or Europe/Madrid") from exc
 
 
 class Part(BaseModel):
@@ -136,7 +136,7 @@ class Settings(BaseSettings):
     )
     channels: dict[Name, dict[str, Any]] = Field(default_factory=lambda: {"terminal": {"type": "console"}})
     external_url: Annotated[str, AfterValidator(_web_address)] | None = None
-    timezone: Annotated[ZoneInfo, BeforeValidator(_zone)] = ZoneInfo("UTC")
+    timezone: Annotated[str, AfterValidator(_zone)] = "UTC"  # an IANA name
     notify_max_age: Duration | None = timedelta(hours=24)  # null: none is too old to be told
     heartbeat: Heartbeat | None = None
     retention: Retention = Retention()
