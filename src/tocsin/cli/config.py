@@ -104,7 +104,8 @@ def _check_routing(settings: Settings, report: Report) -> None:
 def _check_templates(settings: Settings, report: Report) -> None:
     from tocsin.alerts.render import Renderer
 
-    Renderer(settings.templates, external_url=settings.external_url, timezone=settings.timezone)
+    renderer = Renderer(settings.templates, external_url=settings.external_url, timezone=settings.timezone)
+    report.errors += renderer.problems()
     report.counted.append(_count(len(settings.templates), "folder") + " of templates")
 
 
