@@ -12,6 +12,7 @@ from tocsin.rules.problems import Mark, Problems, did_you_mean
 from tocsin.rules.tree import Tree, all_of, any_of, negated
 
 MAX_DEPTH = 100
+MAX_PARTS = 10_000  # selections, each as often as it is used: "1 of them" may use many
 _TOKEN = re.compile(r"[()|]|[^\s()|]+")
 _OPERATORS = ("or", "and", "not")
 _ANY, _ALL = ("1", "any"), ("all",)
@@ -72,6 +73,7 @@ class _Parser:
         self._end = len(text)
         self._at = 0
         self._depth = 0
+        self._parts = 0
         self._selections, self._known = selections, known
         self.used: set[str] = set()
 
@@ -171,6 +173,9 @@ class _Parser:
 
     def _selection(self, name: str) -> Tree:
         self.used.add(name)
+        self._parts += 1
+        if self._parts > MAX_PARTS:
+            raise _Wrong(0, f"it uses selections more than {MAX_PARTS} times; split the rule")
         if name not in self._selections:
             raise _Unusable
         return self._selections[name]

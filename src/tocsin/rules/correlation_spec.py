@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 
 from tocsin.rules.correlations import CORRELATIONS, OTHER_TYPES
-from tocsin.rules.correlations.counting import OPERATORS, Bounds
+from tocsin.rules.correlations.counting import HIGHEST_COUNT, OPERATORS, Bounds
 from tocsin.rules.document import Scalar
 from tocsin.rules.params import Param
 from tocsin.rules.problems import did_you_mean
@@ -74,10 +74,10 @@ def _timespan(section: Section) -> int:
         )
         return 0
     before = len(section.problems.errors)
-    found = section.duration_ms("timespan")
-    if found == 0 and len(section.problems.errors) == before:
-        section.wrong("timespan", "a timespan of 0 holds nothing; write one like 10m")
-    return found or 0
+    found = section.duration_ms("timespan") or 0
+    if len(section.problems.errors) == before and not 0 < found <= LONGEST_TIMESPAN_MS:
+        section.wrong("timespan", f"a timespan is more than 0 and at most 3650d, not {node.text}")
+    return found
 
 
 def _condition(
@@ -102,7 +102,7 @@ def _condition(
     fields = _fields(condition, kind)
     condition.done()
     if not pairs:
-        if not condition.table.entries.keys() & OPERATORS.keys():
+        if not condition.table.entries.keys() - {"field"}:
             condition.problems.error(
                 condition.mark, f"the condition compares with nothing; write {_EXAMPLES[kind]}"
             )
@@ -113,8 +113,8 @@ def _condition(
     return bounds, fields, highest
 
 
+LONGEST_TIMESPAN_MS = 3_650 * 86_400_000
 _EXAMPLES = {"event_count": "{gte: 10}", "value_count": "{gte: 10, field: data.user_name}"}
-HIGHEST_COUNT = 1_000_000
 
 
 def _is_count(node: Scalar, number: float, name: str, section: Section) -> bool:

@@ -104,7 +104,8 @@ def read_documents(data: bytes, problems: Problems) -> list[Node]:
         pass
     except yaml.MarkedYAMLError as exc:
         at = exc.problem_mark or exc.context_mark
-        problems.error(_mark(at) if at else Mark(1, 1), f"this is not YAML: {exc.problem or exc.context}")
+        mark = _mark(at) if at else Mark(1, 1)
+        problems.error(mark, _not_yaml(text, mark, exc.problem or exc.context or "it makes no sense"))
     except yaml.reader.ReaderError as exc:
         line = text.count("\n", 0, max(exc.position, 0)) + 1
         problems.error(Mark(line, 1), "a character that YAML does not allow; remove it")
@@ -133,6 +134,14 @@ def scalars(node: Node) -> Iterator[Scalar]:
         case Table():
             for entry in node.entries.values():
                 yield from scalars(entry.node)
+
+
+def _not_yaml(text: str, mark: Mark, reason: str) -> str:
+    lines = text.split("\n")
+    line = lines[mark.line - 1] if mark.line <= len(lines) else ""
+    if line.lstrip(" ").startswith("\t"):
+        return "a tab is no indentation in YAML; indent with spaces"
+    return f"this is not YAML: {reason}; text with special characters needs quotes"
 
 
 def _plain_value(text: str) -> ScalarValue:
@@ -192,7 +201,7 @@ class _Builder:
 
     def _open(self, event: yaml.CollectionStartEvent) -> None:
         if len(self._stack) >= MAX_DEPTH:
-            self._stop(event, f"it is nested deeper than {MAX_DEPTH} levels")
+            self._stop(event, f"the file is nested deeper than {MAX_DEPTH} levels; make it flatter")
         top = self._stack[-1] if self._stack else None
         if top and top.is_map and top.key is None:
             self._stop(event, "a key must be text; put text that begins with { or [ in quotes")

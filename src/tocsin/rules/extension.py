@@ -13,6 +13,8 @@ from tocsin.rules.section import Section
 from tocsin.rules.spec import AlertSpec, Extension, severity_at
 from tocsin.sandbox import TemplateFailure, compile_template
 
+LONGEST_TITLE = 2_000  # characters; it is one line in a message
+
 
 def read_extension(section: Section | None, params: Mapping[str, Param], *, correlation: bool) -> Extension:
     """The `tocsin:` key of a detection, or of a `correlation` document; params in place of `$name`."""
@@ -42,8 +44,11 @@ def _substituted(section: Section, key: str, params: Mapping[str, Param]) -> Sec
     within = section.section(key, f"tocsin.{key}")
     if within is None:
         return None
+    before = len(section.problems.errors)
     table = substituted(within.table, params, section.problems)
-    return Section(table, within.name, section.problems) if isinstance(table, Table) else None
+    if len(section.problems.errors) > before or not isinstance(table, Table):
+        return None  # what a wrong $name leaves open is no second mistake
+    return Section(table, within.name, section.problems)
 
 
 def _alert(section: Section, *, counts: bool) -> AlertSpec:
@@ -66,15 +71,21 @@ def _alert(section: Section, *, counts: bool) -> AlertSpec:
 
 def _title(section: Section) -> str:
     title = section.text("title")
+    if len(title) > LONGEST_TITLE:
+        section.wrong("title", f"title has {len(title)} characters; it may have {LONGEST_TITLE}")
+        return ""
     try:
         compile_template(title)
     except TemplateFailure as exc:
         section.wrong("title", f"title is no template: {exc}")
+    except (RecursionError, SyntaxError, MemoryError, ValueError):
+        # Jinja makes Python of it, and Python has limits of its own.
+        section.wrong("title", "title is no template: it is nested too deep; make it simpler")
     return title
 
 
 def _bound(section: Section) -> SeverityBound | None:
-    gte, severity = section.number("gte"), severity_at(section, "is")
+    gte, severity = section.number("gte"), severity_at(section, "is", "severity")
     if not section.has("gte") or not section.has("is"):
         section.problems.error(section.mark, "a severity bound needs both, like {gte: 200, is: critical}")
     section.done()

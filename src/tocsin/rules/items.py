@@ -2,47 +2,21 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
-from itertools import product
 from operator import attrgetter
 from typing import Any, NamedTuple
 
 from tocsin.model.event import Event, attribute
 from tocsin.rules.document import Scalar
-from tocsin.rules.encodings import encoded
 from tocsin.rules.fields import Field, all_members, field_of, members_of, presence
-from tocsin.rules.leaves import (
-    Leaf,
-    Network,
-    any_leaf,
-    compared,
-    inside,
-    network_of,
-    number_of,
-    searched,
-    text_leaf,
-    texts_of,
-    time_compared,
-)
-from tocsin.rules.modifiers import COMPARISONS, Chain
-from tocsin.rules.patterns import (
-    Pattern,
-    Wild,
-    folded,
-    literal_of,
-    matches_any,
-    parse_pattern,
-    tidy,
-    with_windows_dashes,
-)
+from tocsin.rules.leaves import Leaf, texts_of
+from tocsin.rules.modifiers import Chain
+from tocsin.rules.patterns import literal_of, parse_pattern
+from tocsin.rules.placeholders import expanded
 from tocsin.rules.problems import Mark
-from tocsin.rules.regex import Refused, Wrong, compile_search
 from tocsin.rules.scope import Scope
 from tocsin.rules.tree import Predicate, Test, Tree
-
-_PLACEHOLDER = re.compile(r"%([A-Za-z0-9_.-]+)%")
-MOST_EXPANDED = 100_000  # texts that one value may stand for
+from tocsin.rules.values import leaf_for
 
 
 class Question(NamedTuple):
@@ -56,10 +30,10 @@ class Question(NamedTuple):
 
 def tests_for(question: Question, values: tuple[Scalar, ...], scope: Scope) -> list[Tree] | None:
     """Tests to be joined by OR (by AND with `all`, then one a value); None after a mistake."""
-    expanded = _expanded(values, question.chain, scope)
-    if expanded is None:
+    filled = expanded(values, question.chain, scope)
+    if filled is None:
         return None
-    groups = [[value] for value in expanded] if question.chain.all else [expanded]
+    groups = [[value] for value in filled] if question.chain.all else [filled]
     tests = [_test(question, group, scope) for group in groups]
     known = [test for test in tests if test is not None]
     return [*known] if len(known) == len(tests) else None
@@ -67,14 +41,14 @@ def tests_for(question: Question, values: tuple[Scalar, ...], scope: Scope) -> l
 
 def keyword_tests(values: tuple[Scalar, ...], chain: Chain, scope: Scope) -> list[Tree] | None:
     """Tests of all values of an event, whatever their field."""
-    expanded = _expanded(values, chain, scope)
-    if expanded is None:
+    filled = expanded(values, chain, scope)
+    if filled is None:
         return None
     anywhere = chain if chain.kind == "re" else _with_kind(chain, "contains")
-    groups = [[value] for value in expanded] if chain.all else [expanded]
+    groups = [[value] for value in filled] if chain.all else [filled]
     tests: list[Tree] = []
     for group in groups:
-        leaf = _leaf(anywhere, group, scope)
+        leaf = leaf_for(anywhere, group, scope)
         if leaf is None:
             return None
         tests.append(Test(f"keyword|{anywhere.text}={_canonical(group)}", _over_everything(leaf), deep=True))
@@ -83,41 +57,6 @@ def keyword_tests(values: tuple[Scalar, ...], chain: Chain, scope: Scope) -> lis
 
 def _with_kind(chain: Chain, kind: str) -> Chain:
     return Chain(kind=kind, transforms=chain.transforms, cased=chain.cased)
-
-
-def _expanded(values: tuple[Scalar, ...], chain: Chain, scope: Scope) -> list[Scalar] | None:
-    """The values with their `%placeholders%` filled; None after a mistake."""
-    if not chain.expand:
-        return list(values)
-    before = len(scope.problems.errors)
-    found = [filled for value in values for filled in _filled(value, chain, scope)]
-    return found if len(scope.problems.errors) == before else None
-
-
-def _filled(value: Scalar, chain: Chain, scope: Scope) -> list[Scalar]:
-    pieces = _PLACEHOLDER.split(value.text)  # text, name, text, name, …, text
-    if len(pieces) == 1:
-        scope.problems.error(value.mark, f"|expand needs a %name% in {value.text!r}")
-        return []
-    choices = [scope.values_of(name, value.mark) for name in pieces[1::2]]
-    count = 1
-    for choice in choices:
-        count *= len(choice)
-    if count > MOST_EXPANDED:
-        scope.problems.error(
-            value.mark, f"{value.text!r} stands for more than {MOST_EXPANDED} texts; split it"
-        )
-        return []
-    literal = (lambda text: text) if chain.kind in ("re", "cidr") else _escaped
-    texts = []
-    for chosen in product(*choices):
-        between = [literal(text) for text in chosen]
-        texts.append("".join(a + b for a, b in zip(pieces[::2], [*between, ""], strict=True)))
-    return [Scalar(text, value.mark) for text in texts]
-
-
-def _escaped(text: str) -> str:
-    return re.sub(r"([*?\\])", r"\\\1", text)
 
 
 def _canonical(values: list[Scalar]) -> str:
@@ -132,7 +71,7 @@ def _test(question: Question, values: list[Scalar], scope: Scope) -> Test | None
         return _exists(question, values, key, fields, scope)
     if chain.kind == "fieldref":
         return _references(question, values, key, scope)
-    leaf = _leaf(chain, values, scope)
+    leaf = leaf_for(chain, values, scope)
     if leaf is None:
         return None
     codes = _codes(field, chain, values, scope)
@@ -193,109 +132,6 @@ def _over_everything(leaf: Leaf) -> Predicate:
         return False
 
     return holds
-
-
-def _leaf(chain: Chain, values: list[Scalar], scope: Scope) -> Leaf | None:
-    """The test of one leaf; None after a mistake."""
-    before = len(scope.problems.errors)
-    if chain.kind == "re":
-        leaf = _regexes(chain, values, scope)
-    elif chain.kind == "cidr":
-        leaf = inside([network for value in values for network in _networks(value, scope)])
-    elif chain.time_part or chain.kind in COMPARISONS:
-        leaf = any_leaf([_number_leaf(chain, value, scope) for value in values])
-    else:
-        leaf = _text_leaf(chain, values, scope)
-    return leaf if len(scope.problems.errors) == before else None
-
-
-def _networks(value: Scalar, scope: Scope) -> list[Network]:
-    try:
-        return [network_of(value.text)]
-    except ValueError as exc:
-        scope.problems.error(value.mark, str(exc))
-        return []
-
-
-def _number_leaf(chain: Chain, value: Scalar, scope: Scope) -> Leaf:
-    number = number_of(value.value)
-    if number is None:
-        what = chain.time_part or chain.kind
-        scope.problems.error(value.mark, f'"{what}" compares with a number, not {value.text!r}')
-        return _never
-    if chain.time_part:
-        return time_compared(chain.time_part, chain.kind, number)
-    return compared(chain.kind, number)
-
-
-def _never(_value: object) -> bool:
-    return False
-
-
-def _regexes(chain: Chain, values: list[Scalar], scope: Scope) -> Leaf:
-    leaves: list[Leaf] = []
-    for value in values:
-        compiled = compile_search(value.text, chain.re_flags, trusted=scope.trusted)
-        if isinstance(compiled, Wrong):
-            scope.problems.error(value.mark, f"this is no regular expression: {compiled.reason}")
-        elif isinstance(compiled, Refused):
-            scope.refused.append(compiled.reason)
-            scope.problems.warning(
-                value.mark,
-                f"RE2 does not run this pattern ({compiled.reason}), so the rule does not run; rewrite it, "
-                "or name the rule in trusted_rules",
-            )
-        else:
-            leaves.append(searched(compiled))
-    return any_leaf([*leaves, _never])
-
-
-def _text_leaf(chain: Chain, values: list[Scalar], scope: Scope) -> Leaf:
-    patterns = [pattern for value in values for pattern in _patterns(chain, value, scope)]
-    null = any(value.is_null for value in values)
-    if not chain.cased:
-        patterns = [folded(pattern) for pattern in patterns]
-    return text_leaf(matches_any(patterns), cased=chain.cased, null=null)
-
-
-def _patterns(chain: Chain, value: Scalar, scope: Scope) -> list[Pattern]:
-    if value.is_null:
-        if chain.kind != "equals" or chain.transforms:
-            scope.problems.error(
-                value.mark, f'null has no text for "{_last(chain)}"; write null without a modifier'
-            )
-        return []
-    if isinstance(value.value, str):
-        patterns = _transformed(chain, value, scope)
-    else:
-        patterns = [(text,) for text in dict.fromkeys((*texts_of(value.value), value.text))]
-    return [_placed(pattern, chain.kind) for pattern in patterns]
-
-
-def _last(chain: Chain) -> str:
-    return chain.kind if chain.kind != "equals" else chain.transforms[-1]
-
-
-def _transformed(chain: Chain, value: Scalar, scope: Scope) -> list[Pattern]:
-    pattern = parse_pattern(value.text)
-    encodings = tuple(name for name in chain.transforms if name != "windash")
-    if "windash" in chain.transforms:
-        pattern = with_windows_dashes(pattern)
-    if not encodings:
-        return [pattern]
-    text = literal_of(pattern)
-    if text is None:
-        scope.problems.error(
-            value.mark, f'"{encodings[0]}" encodes plain text; escape or remove the wildcard'
-        )
-        return []
-    return [(part,) if part else () for part in encoded(text, encodings)]
-
-
-def _placed(pattern: Pattern, kind: str) -> Pattern:
-    head = (Wild.RUN,) if kind in ("contains", "endswith") else ()
-    tail = (Wild.RUN,) if kind in ("contains", "startswith") else ()
-    return tidy([*head, *pattern, *tail])
 
 
 def _exists(

@@ -167,7 +167,22 @@ class _Linker:
             detection = detections.get(id(doc))
             if isinstance(doc, DetectionDoc) and detection is not None:
                 found[id(doc)] = self._own_rules(doc, detection)
+        self._check_shown_names([doc for doc in self._docs if found.get(id(doc))])
         return [made for doc in self._docs for made in found.get(id(doc), ()) if self._enabled(doc)]
+
+    def _check_shown_names(self, docs: Sequence[Doc]) -> None:
+        """Rules that alert are told apart by their names."""
+        shown: dict[str, Doc] = {}
+        for doc in docs:
+            meta = doc.meta
+            earlier = shown.setdefault(meta.label, doc).meta
+            if earlier is meta or earlier.file == meta.file:
+                continue  # within one file it is told already
+            message = f'"{meta.label}" is what {earlier.place} is called, too; give one another name'
+            if meta.name:
+                doc.problems.error(meta.name_mark, message)
+            else:
+                doc.problems.warning(meta.name_mark, message)
 
     def _enabled(self, doc: Doc) -> bool:
         return self._site.of(doc.meta).enabled

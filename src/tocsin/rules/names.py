@@ -36,6 +36,7 @@ class Names:
         else:
             here = [name for name, docs in self._by_name.items() if docs[0].meta.file == problems.file]
             hint = did_you_mean(reference.text, here or self._by_name)
+            hint = hint if self._by_name else "load its file, too"
             problems.error(reference.mark, f'there is no rule "{reference.text}"; {hint}')
         return None
 

@@ -180,6 +180,6 @@ def _substituted_scalar(scalar: Scalar, params: Mapping[str, Param], problems: P
     param = params.get(reference[1])
     if param is None:
         problems.error(scalar.mark, f'unknown param "{scalar.text}"; {did_you_mean(reference[1], params)}')
-        return Scalar("", scalar.mark, plain=True)  # a null: read as absent, no second mistake of its own
+        return scalar
     found = tuple(replace(value, mark=scalar.mark, param=param.name) for value in param.value)
     return found[0] if len(found) == 1 else Items(found, scalar.mark)

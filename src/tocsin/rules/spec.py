@@ -132,7 +132,7 @@ def read_meta(section: Section, index: int) -> Meta:
     """The metadata of document number `index` of its file."""
     problems = section.problems
     title = section.text("title")
-    if not title:
+    if not section.has("title"):
         problems.error(section.mark, "the title is missing; write what the rule finds")
     written_id = section.text("id")
     key = "name" if section.has("name") else "id" if written_id else "title"
@@ -154,14 +154,14 @@ def read_meta(section: Section, index: int) -> Meta:
     )
 
 
-def severity_at(section: Section, key: str) -> Severity | None:
-    """A severity, by Sigma's names of levels."""
+def severity_at(section: Section, key: str, what: str = "") -> Severity | None:
+    """A severity, by Sigma's names of levels; `what` is how messages call it."""
     text = section.text(key)
     if not text:
         return None
     if text.casefold() in SEVERITIES:
         return cast("Severity", text.casefold())
-    section.wrong(key, f'unknown {key} "{text}"; {did_you_mean(text, SEVERITIES)}')
+    section.wrong(key, f'unknown {what or key} "{text}"; {did_you_mean(text, SEVERITIES)}')
     return None
 
 

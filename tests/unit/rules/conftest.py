@@ -69,7 +69,8 @@ def detects(load_text: Callable[..., RuleSet]) -> Callable[..., bool]:
     """Whether a rule of these selections (a YAML flow text) and this condition matches a record."""
 
     def detect(selections: str, record: Mapping[str, Any], condition: str = "s", **options: Any) -> bool:
-        text = f"title: t\nlogsource: {{product: auth0}}\ndetection:\n{_indented(selections)}    condition: {condition}\n"
+        head = "title: t\nlogsource: {product: auth0}\ndetection:\n"
+        text = f"{head}{_indented(selections)}    condition: {condition}\n"
         return does_match(load_text(text, **options), record)
 
     return detect

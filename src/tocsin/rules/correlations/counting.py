@@ -18,6 +18,8 @@ OPERATORS: dict[str, Callable[[float, float], bool]] = {
     "neq": operator.ne,
 }
 
+HIGHEST_COUNT = 1_000_000  # a bound above it is a mistake, and keeping as many members one, too
+
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
@@ -82,7 +84,7 @@ def count_in_windows(state: str, span_ms: int, bounds: Bounds, *, counts: str, h
         state=state,
         span_ms=span_ms,
         counts=counts,
-        keep=max(bounds.exact_to, math.ceil(highest)),
+        keep=max(bounds.exact_to, math.ceil(min(highest, HIGHEST_COUNT))),
         floor=bounds.floor,
         closes=not bounds.monotone,
     )

@@ -1,0 +1,48 @@
+"""`|expand`: the texts of params and list files in place of `%name%`."""
+
+from __future__ import annotations
+
+import re
+from itertools import product
+
+from tocsin.rules.document import Scalar
+from tocsin.rules.modifiers import Chain
+from tocsin.rules.scope import Scope
+
+_PLACEHOLDER = re.compile(r"%([A-Za-z0-9_.-]+)%")
+MOST_EXPANDED = 100_000  # texts that one value may stand for
+
+
+def expanded(values: tuple[Scalar, ...], chain: Chain, scope: Scope) -> list[Scalar] | None:
+    """The values with their `%placeholders%` filled; None after a mistake."""
+    if not chain.expand:
+        return list(values)
+    before = len(scope.problems.errors)
+    found = [filled for value in values for filled in _filled(value, chain, scope)]
+    return found if len(scope.problems.errors) == before else None
+
+
+def _filled(value: Scalar, chain: Chain, scope: Scope) -> list[Scalar]:
+    pieces = _PLACEHOLDER.split(value.text)  # text, name, text, name, …, text
+    if len(pieces) == 1:
+        scope.problems.error(value.mark, f"|expand needs a %name% in {value.text!r}")
+        return []
+    choices = [scope.values_of(name, value.mark) for name in pieces[1::2]]
+    count = 1
+    for choice in choices:
+        count *= len(choice)
+    if count > MOST_EXPANDED:
+        scope.problems.error(
+            value.mark, f"{value.text!r} stands for more than {MOST_EXPANDED} texts; split it"
+        )
+        return []
+    literal = (lambda text: text) if chain.kind in ("re", "cidr") else _escaped
+    texts = []
+    for chosen in product(*choices):
+        between = [literal(text) for text in chosen]
+        texts.append("".join(a + b for a, b in zip(pieces[::2], [*between, ""], strict=True)))
+    return [Scalar(text, value.mark) for text in texts]
+
+
+def _escaped(text: str) -> str:
+    return re.sub(r"([*?\\])", r"\\\1", text)

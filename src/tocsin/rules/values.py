@@ -1,0 +1,135 @@
+"""A rule's values, with their modifiers, as the test of one leaf of an event."""
+
+from __future__ import annotations
+
+from tocsin.rules.document import Scalar
+from tocsin.rules.encodings import encoded
+from tocsin.rules.leaves import (
+    Leaf,
+    Network,
+    any_leaf,
+    compared,
+    inside,
+    network_of,
+    number_of,
+    searched,
+    text_leaf,
+    texts_of,
+    time_compared,
+)
+from tocsin.rules.modifiers import COMPARISONS, Chain
+from tocsin.rules.patterns import (
+    Pattern,
+    Wild,
+    folded,
+    literal_of,
+    matches_any,
+    parse_pattern,
+    tidy,
+    with_windows_dashes,
+)
+from tocsin.rules.regex import Refused, Wrong, compile_search
+from tocsin.rules.scope import Scope
+
+
+def leaf_for(chain: Chain, values: list[Scalar], scope: Scope) -> Leaf | None:
+    """The test of one leaf; None after a mistake."""
+    before = len(scope.problems.errors)
+    if chain.kind == "re":
+        leaf = _regexes(chain, values, scope)
+    elif chain.kind == "cidr":
+        leaf = inside([network for value in values for network in _networks(value, scope)])
+    elif chain.time_part or chain.kind in COMPARISONS:
+        leaf = any_leaf([_number_leaf(chain, value, scope) for value in values])
+    else:
+        leaf = _text_leaf(chain, values, scope)
+    return leaf if len(scope.problems.errors) == before else None
+
+
+def _networks(value: Scalar, scope: Scope) -> list[Network]:
+    try:
+        return [network_of(value.text)]
+    except ValueError as exc:
+        scope.problems.error(value.mark, str(exc))
+        return []
+
+
+def _number_leaf(chain: Chain, value: Scalar, scope: Scope) -> Leaf:
+    number = number_of(value.value)
+    if number is None:
+        what = chain.time_part or chain.kind
+        scope.problems.error(value.mark, f'"{what}" compares with a number, not {value.text!r}')
+        return _never
+    if chain.time_part:
+        return time_compared(chain.time_part, chain.kind, number)
+    return compared(chain.kind, number)
+
+
+def _never(_value: object) -> bool:
+    return False
+
+
+def _regexes(chain: Chain, values: list[Scalar], scope: Scope) -> Leaf:
+    leaves: list[Leaf] = []
+    for value in values:
+        compiled = compile_search(value.text, chain.re_flags, trusted=scope.trusted)
+        if isinstance(compiled, Wrong):
+            scope.problems.error(value.mark, f"this is no regular expression: {compiled.reason}")
+        elif isinstance(compiled, Refused):
+            scope.refused.append(compiled.reason)
+            scope.problems.warning(
+                value.mark,
+                f"RE2 does not run this pattern ({compiled.reason}), so the rule does not run; rewrite it, "
+                "or name the rule in trusted_rules",
+            )
+        else:
+            leaves.append(searched(compiled))
+    return any_leaf([*leaves, _never])
+
+
+def _text_leaf(chain: Chain, values: list[Scalar], scope: Scope) -> Leaf:
+    patterns = [pattern for value in values for pattern in _patterns(chain, value, scope)]
+    null = any(value.is_null for value in values)
+    if not chain.cased:
+        patterns = [folded(pattern) for pattern in patterns]
+    return text_leaf(matches_any(patterns), cased=chain.cased, null=null)
+
+
+def _patterns(chain: Chain, value: Scalar, scope: Scope) -> list[Pattern]:
+    if value.is_null:
+        if chain.kind != "equals" or chain.transforms:
+            scope.problems.error(
+                value.mark, f'null has no text for "{_last(chain)}"; write null without a modifier'
+            )
+        return []
+    if isinstance(value.value, str):
+        patterns = _transformed(chain, value, scope)
+    else:
+        patterns = [(text,) for text in dict.fromkeys((*texts_of(value.value), value.text))]
+    return [_placed(pattern, chain.kind) for pattern in patterns]
+
+
+def _last(chain: Chain) -> str:
+    return chain.kind if chain.kind != "equals" else chain.transforms[-1]
+
+
+def _transformed(chain: Chain, value: Scalar, scope: Scope) -> list[Pattern]:
+    pattern = parse_pattern(value.text)
+    encodings = tuple(name for name in chain.transforms if name != "windash")
+    if "windash" in chain.transforms:
+        pattern = with_windows_dashes(pattern)
+    if not encodings:
+        return [pattern]
+    text = literal_of(pattern)
+    if text is None:
+        scope.problems.error(
+            value.mark, f'"{encodings[0]}" encodes plain text; escape or remove the wildcard'
+        )
+        return []
+    return [(part,) if part else () for part in encoded(text, encodings)]
+
+
+def _placed(pattern: Pattern, kind: str) -> Pattern:
+    head = (Wild.RUN,) if kind in ("contains", "endswith") else ()
+    tail = (Wild.RUN,) if kind in ("contains", "startswith") else ()
+    return tidy([*head, *pattern, *tail])

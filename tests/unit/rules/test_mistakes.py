@@ -1,0 +1,88 @@
+"""Mistakes of rule files, and what a person is told of each: place, thing, way out."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tocsin.errors import RuleErrors
+from tocsin.rules.load import load_rules
+
+BLOCKS = re.split(r"^=== ", Path(__file__).with_name("mistakes.txt").read_text(), flags=re.MULTILINE)[1:]
+
+
+def _told(paths: list[Path], folder: Path) -> list[str]:
+    with pytest.raises(RuleErrors) as caught:
+        load_rules(paths)
+    return [str(error).replace(f"{folder.as_posix()}/", "") for error in caught.value.errors]
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.partition("\n")[0])
+def test_a_mistake_is_told_with_its_place_and_the_way_out(tmp_path: Path, block: str) -> None:
+    lines = block.splitlines(keepends=True)[1:]
+    expected = [line.removeprefix(">>> ").rstrip("\n") for line in lines if line.startswith(">>> ")]
+    text = "".join(line for line in lines if not line.startswith(">>> "))
+    file = tmp_path / "rule.yml"
+    file.write_text(text.removesuffix("\n") if text.endswith("\n\n") else text)
+
+    assert _told([file], tmp_path) == expected
+
+
+def test_every_mistake_of_every_file_is_told_at_once(tmp_path: Path) -> None:
+    (tmp_path / "a.yml").write_text("title: a\nlevel: hgh\ndetection: {s: {u|contain: x}, condition: t}\n")
+    (tmp_path / "b.yml").write_text("title: b\n---\ntitle: 'c\n")
+
+    told = _told([tmp_path], tmp_path)
+
+    assert [message.split(" ")[0] for message in told] == [
+        "a.yml:2:8:",
+        "a.yml:3:17:",
+        "a.yml:3:43:",
+        "b.yml:1:1:",
+        "b.yml:4:1:",
+    ]
+
+
+def test_text_that_is_not_utf_8_is_told_with_its_line(tmp_path: Path) -> None:
+    file = tmp_path / "rule.yml"
+    file.write_bytes(b"title: t\ndescription: \xff\n")
+
+    assert _told([file], tmp_path) == ["rule.yml:2:1: the text is not UTF-8; save the file as UTF-8"]
+
+
+def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
+    expected = "absent.yml:1:1: the file cannot be read: No such file or directory; check the path"
+
+    assert _told([tmp_path / "absent.yml"], tmp_path) == [expected]
+
+
+def test_a_file_too_large_is_refused_unread(tmp_path: Path) -> None:
+    file = tmp_path / "rule.yml"
+    file.write_bytes(b"#" * (1024 * 1024 + 1))
+
+    assert _told([file], tmp_path) == [
+        "rule.yml:1:1: the file has 1048577 bytes; a rule file may have 1048576"
+    ]
+
+
+def test_a_name_that_two_alerting_rules_share_is_told_with_both_places(tmp_path: Path) -> None:
+    for name in ("a.yml", "b.yml"):
+        (tmp_path / name).write_text("title: t\nname: same\ndetection: {s: {u: x}, condition: s}\n")
+
+    assert _told([tmp_path], tmp_path) == [
+        'b.yml:2:1: "same" is what a.yml:2 is called, too; give one another name'
+    ]
+
+
+def test_an_ambiguous_global_name_is_told_with_its_places(tmp_path: Path) -> None:
+    for name in ("a.yml", "b.yml"):
+        (tmp_path / name).write_text("title: t\nname: same\ndetection: {s: {u: x}, condition: s}\n")
+    (tmp_path / "c.yml").write_text(
+        "title: c\ncorrelation: {type: event_count, rules: [same], timespan: 1h, condition: {gte: 2}}\n"
+    )
+
+    assert 'c.yml:2:42: "same" is the name of several rules: a.yml:2, b.yml:2; use an id' in _told(
+        [tmp_path], tmp_path
+    )
