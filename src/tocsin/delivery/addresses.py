@@ -19,8 +19,9 @@ Resolve = Callable[[str, int], Sequence[str]]  # host, port -> addresses as text
 _NAT64 = IPv6Network("64:ff9b::/96")
 # Not public whatever `is_global` of this Python says: translation and tunnel prefixes that carry
 # an address of a network nearby, and a metadata service that sits in a global prefix.
-_NEVER = tuple(
-    map(IPv6Network, ("64:ff9b:1::/48", "2002::/16", "2001::/32", "::/96", "fec0::/10", "fd00:ec2::/32"))
+_NEVER: tuple[Network, ...] = (
+    *map(IPv6Network, ("64:ff9b:1::/48", "2002::/16", "2001::/32", "::/96", "fec0::/10", "fd00:ec2::/32")),
+    IPv4Network("192.0.0.0/24"),
 )
 
 
@@ -70,7 +71,7 @@ def checked_addresses(
 def is_public(address: Address) -> bool:
     """Whether it is an ordinary address of the internet; what an IPv6 address wraps is judged instead."""
     inner = _unwrapped(address)
-    if isinstance(inner, IPv6Address) and any(inner in network for network in _NEVER):
+    if any(inner in network for network in _NEVER):
         return False
     return inner.is_global and not (inner.is_multicast or inner.is_reserved or inner.is_unspecified)
 

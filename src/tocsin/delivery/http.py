@@ -24,9 +24,10 @@ import httpx2
 from tocsin.delivery.addresses import Network
 from tocsin.delivery.outside import Outside
 from tocsin.delivery.wire import CheckedTransport
-from tocsin.errors import PermanentFailure, TemporaryFailure
+from tocsin.errors import ConfigError, PermanentFailure, TemporaryFailure
 
 MAX_ANSWER_BYTES = 64 * 1024
+MAX_PORT = 65_535
 LONGEST_RETRY_AFTER = timedelta(hours=1)
 _TEMPORARY = {
     HTTPStatus.REQUEST_TIMEOUT,
@@ -124,6 +125,8 @@ def _parsed(url: str) -> httpx2.URL:
         raise PermanentFailure("the channel's URL is not a URL") from None
     if target.scheme not in ("https", "http") or not target.host:
         raise PermanentFailure("the channel's URL must begin with https://, and name a host")
+    if target.port is not None and target.port > MAX_PORT:
+        raise PermanentFailure("the channel's URL has no possible port")
     return target
 
 
@@ -141,6 +144,8 @@ def _explained(host: str) -> Iterator[None]:
     """Turn what can go wrong on the wire into failures that name the host and nothing secret."""
     try:
         yield
+    except ConfigError as exc:
+        raise TemporaryFailure(str(exc)) from exc  # an operator can put the proxy's secret right
     except (httpcore2.TimeoutException, httpx2.TimeoutException) as exc:
         raise TemporaryFailure(f"{host}: no answer in time") from exc
     except httpcore2.ProxyError:

@@ -63,6 +63,7 @@ class Worker:
         self._stop = stop or Event()
         self._on_dead = on_dead
         self._failures = 0  # of the channel, in a row
+        self._recovered = False
         self._not_before = EPOCH
         self._unwritten: tuple[Delivery, Outcome] | None = None
 
@@ -75,7 +76,7 @@ class Worker:
         Raises:
             StoreUnavailable: what became of a message is kept, and written down by the next call.
         """
-        self._write_down(now)
+        self._settle_up(now)
         if now < self._not_before:
             return self._not_before
         for delivery in self._outbox.lease(self.channel.name, now, limit=1, ttl=LEASE):
@@ -83,7 +84,7 @@ class Worker:
                 self._outbox.release(delivery, now)
                 return now
             self._unwritten = (delivery, self._attempt(delivery))
-            self._write_down(self._clock.now())
+            self._settle_up(self._clock.now())
         due = self._outbox.next_due(self.channel.name)
         return None if due is None else max(due, self._not_before)
 
@@ -117,12 +118,16 @@ class Worker:
     def _pace(self, now: datetime) -> None:
         """The channel answered."""
         self._not_before = now + self.channel.min_interval
-        if self._failures >= OUTAGE:
-            hastened = self._outbox.hasten(self.channel.name, now)
-            log.info(
-                "channel.recovered", channel=self.channel.name, failures=self._failures, waiting=hastened
-            )
+        self._recovered = self._recovered or self._failures >= OUTAGE
         self._failures = 0
+
+    def _settle_up(self, now: datetime) -> None:
+        """Tell the store what we know and it does not; what it cannot take now, the next call tells it."""
+        self._write_down(now)
+        if self._recovered:
+            waiting = self._outbox.hasten(self.channel.name, now)
+            self._recovered = False
+            log.info("channel.recovered", channel=self.channel.name, waiting=waiting)
 
     def _write_down(self, now: datetime) -> None:
         """Settle what was tried; kept until the store took it, since a sent message is not sent again."""
