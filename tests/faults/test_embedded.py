@@ -19,7 +19,7 @@ import pytest
 
 from tocsin.errors import StoreInUse, StoreUnavailable
 from tocsin.state.connection import open_store
-from tocsin.state.embedded import EmbeddedServer, find_binary
+from tocsin.state.embedded import EmbeddedServer, find_binary, running_url
 
 OWNER = """
 import sys, pathlib
@@ -104,6 +104,19 @@ def test_a_second_live_process_is_told_who_has_it(folder: Path) -> None:
             EmbeddedServer(folder).start()
     finally:
         end(process)
+
+
+def test_a_running_server_can_be_found_by_its_directory(folder: Path) -> None:
+    assert running_url(folder) is None
+    with EmbeddedServer(folder) as server:
+        assert running_url(folder) == server.url
+    assert running_url(folder) is None
+
+
+def test_a_server_that_was_killed_is_not_running(folder: Path) -> None:
+    (folder / "valkey.socket").write_text(str(folder / "run" / "valkey.sock"))
+
+    assert running_url(folder) is None
 
 
 def test_a_second_server_in_one_process_is_refused_too(folder: Path) -> None:

@@ -30,6 +30,7 @@ _LONGEST_SOCKET_PATH = 100  # the kernel's limit is 108
 _STOP_WITHIN_S = 10.0
 _POLL_S = 0.005
 _PR_SET_PDEATHSIG = 1
+_NOTE = "valkey.socket"
 
 
 class EmbeddedServer:
@@ -125,7 +126,7 @@ class EmbeddedServer:
     @property
     def _note(self) -> Path:
         """Says where the running server's socket is, to whoever starts next."""
-        return self.data_dir / "valkey.socket"
+        return self.data_dir / _NOTE
 
     @property
     def _log(self) -> Path:
@@ -199,6 +200,16 @@ class EmbeddedServer:
                     f"{self.data_dir}: an orphaned server at {path} does not stop; kill it"
                 )
             _pause()
+
+
+def running_url(data_dir: Path) -> str | None:
+    """Where the server that another process runs on this directory listens; None when none answers."""
+    note = data_dir.absolute() / _NOTE
+    try:
+        path = Path(note.read_text())
+    except OSError:
+        return None
+    return f"unix://{path}" if _answers(path) else None
 
 
 def find_binary() -> Path:
