@@ -1,1 +1,5 @@
 """tocsin: Sigma rules, live, on identity logs."""
+
+from importlib.metadata import version
+
+__version__ = version("tocsin")

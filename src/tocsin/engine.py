@@ -68,7 +68,8 @@ class Engine:
         if seen:
             counted = self._windows.observe(tenant, seen, committed_ms=committed_ms)
             kept = _worth_keeping(sighted, counted, self._evidence.from_size)
-            self._evidence.remember(tenant, kept, committed_ms=committed_ms)
+            newest_ms = max(event.time_ms for event in events)
+            self._evidence.remember(tenant, kept, newest_ms=newest_ms, committed_ms=committed_ms)
             triggers += self._true(tenant, counted, sighted, committed_ms)
         return triggers
 

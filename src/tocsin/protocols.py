@@ -130,10 +130,13 @@ class EvidenceStore(Protocol):
 
     from_size: int
 
-    def remember(self, tenant: str, seen: Sequence[Sighted], *, committed_ms: int) -> None:
-        """Keep what a batch showed; sightings are a set by event id. One round trip."""
+    def remember(self, tenant: str, seen: Sequence[Sighted], *, newest_ms: int, committed_ms: int) -> None:
+        """Keep what a batch showed; sightings are a set by event id. One round trip.
 
-    def recall(self, tenant: str, trigger: Triggers, from_ms: int, to_ms: int) -> list[Sighting]:
+        `newest_ms` is the batch's newest event time.
+        """
+
+    def recall(self, trigger: Triggers, from_ms: int, to_ms: int) -> list[Sighting]:
         """The sightings of the trigger's rule and group inside `[from_ms, to_ms]`, by time and id."""
 
 

@@ -103,7 +103,9 @@ def _redacted(key: object, value: Any, depth: int) -> Any:
     if value is None or isinstance(value, bool | int | float):
         return value
     if isinstance(value, Mapping):
-        return {str(k): _redacted(k, v, depth + 1) for k, v in value.items()} if depth < MAX_DEPTH else REDACTED
+        return (
+            {str(k): _redacted(k, v, depth + 1) for k, v in value.items()} if depth < MAX_DEPTH else REDACTED
+        )
     if isinstance(value, list | tuple | set | frozenset):
         return [_redacted(None, item, depth + 1) for item in value] if depth < MAX_DEPTH else REDACTED
     return redact_text(str(value))

@@ -1,0 +1,153 @@
+"""The composition root: settings in, the service's parts out. The only place that names concrete classes.
+
+`build` is one straight line on purpose: it is read top to bottom to see what the service is made of.
+"""
+
+from __future__ import annotations
+
+import random  # noqa: TID251 - chance is made here and handed on
+import secrets
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+from tocsin.alerts.render import Renderer
+from tocsin.alerts.route import Route
+from tocsin.alerts.routing_file import load_routing
+from tocsin.clock import SystemClock
+from tocsin.delivery.channels import CHANNELS, PacedChannel
+from tocsin.delivery.outside import Outside
+from tocsin.engine import Engine
+from tocsin.model.compiled import RuleSet
+from tocsin.model.watermark import Watermarks
+from tocsin.protocols import Alerts, Clock, Inbox, Outbox, Positions, Quarantine, Silences
+from tocsin.rules.load import load_rules
+from tocsin.settings import Settings, validate_channels
+from tocsin.sources.decode import Decoder
+from tocsin.sources.stream import StreamSource
+from tocsin.state.alerts_redis import RedisAlerts
+from tocsin.state.connection import Store, open_store
+from tocsin.state.embedded import EmbeddedServer
+from tocsin.state.evidence import RedisEvidence
+from tocsin.state.inbox import RedisInbox
+from tocsin.state.outbox_redis import RedisOutbox
+from tocsin.state.positions import RedisPositions
+from tocsin.state.quarantine import RedisQuarantine
+from tocsin.state.silences import RedisSilences
+from tocsin.state.windows_redis import RedisWindows
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """Everything the loops and the receiver work with."""
+
+    settings: Settings
+    store: Store
+    ruleset: RuleSet
+    engine: Engine
+    inbox: Inbox
+    sources: list[StreamSource]
+    alerts: Alerts
+    positions: Positions
+    quarantine: Quarantine
+    silences: Silences
+    outbox: Outbox
+    watermarks: Watermarks
+    routes: Route
+    renderer: Renderer
+    channels: dict[str, PacedChannel]
+    channel_types: dict[str, str]
+    clock: Clock
+    rng: random.Random
+
+
+@contextmanager
+def build(settings: Settings, *, dry_run: bool = False) -> Iterator[Parts]:
+    """The parts of one service, wired; let go of in reverse order at the end.
+
+    With `dry_run` nothing is sent (every channel prints what it would send), and nothing of the
+    real state is touched: it works under a key prefix of its own, which is erased at the end.
+
+    Raises:
+        ConfigError, RuleErrors: something is wrong with what the operator wrote; all of it.
+        StoreError: the store is taken, unfit or away.
+    """
+    clock = SystemClock()
+    ruleset = load_rules(
+        settings.rules, overlay=settings.overlay, lists=settings.lists, trusted=settings.trusted_rules
+    )
+    channels, channel_types = make_channels(settings, dry_run=dry_run)
+    routes = load_routing(settings.routing, set(channels))
+    renderer = Renderer(settings.templates, external_url=settings.external_url, timezone=settings.timezone)
+
+    with ExitStack() as stack:
+        store = _open(settings, stack, dry_run=dry_run)
+        evidence = RedisEvidence(store)
+        inbox = RedisInbox(store)
+        yield Parts(
+            settings=settings,
+            store=store,
+            ruleset=ruleset,
+            engine=Engine(ruleset, RedisWindows(store), evidence),
+            inbox=inbox,
+            sources=_sources(settings, ruleset, inbox),
+            alerts=RedisAlerts(store, evidence.recall),
+            positions=RedisPositions(store),
+            quarantine=RedisQuarantine(store),
+            silences=RedisSilences(store),
+            outbox=RedisOutbox(store),
+            watermarks=Watermarks(clock.now()),
+            routes=routes,
+            renderer=renderer,
+            channels=channels,
+            channel_types=channel_types,
+            clock=clock,
+            rng=random.Random(),  # noqa: S311 - jitter, no secret
+        )
+
+
+def make_channels(
+    settings: Settings, *, dry_run: bool = False
+) -> tuple[dict[str, PacedChannel], dict[str, str]]:
+    """Every configured channel, and the type whose template each is rendered with.
+
+    Raises:
+        ConfigError: all that is wrong with their settings.
+    """
+    configs = validate_channels(settings, CHANNELS)
+    outside = Outside(proxy=settings.proxy, ca_file=settings.ca_file)
+    if dry_run:
+        console = CHANNELS["console"]
+        printing: dict[str, PacedChannel] = {n: console(n, console.Config(), outside) for n in configs}
+        return printing, dict.fromkeys(configs, "console")
+    types = {name: str(settings.channels[name]["type"]) for name in configs}
+    return {name: CHANNELS[types[name]](name, config, outside) for name, config in configs.items()}, types
+
+
+def _open(settings: Settings, stack: ExitStack, *, dry_run: bool) -> Store:
+    """The configured server, else our own on the data directory."""
+    if settings.redis_url is not None:
+        url = settings.redis_url.reveal()
+    else:
+        server = EmbeddedServer(settings.data_dir, maxmemory=str(settings.max_memory))
+        url = stack.enter_context(server).url
+    prefix = f"tocsin-dry-{secrets.token_hex(8)}" if dry_run else "tocsin"
+    store = open_store(url, prefix=prefix)
+    stack.callback(store.close)
+    if dry_run:
+        stack.callback(store.erase)
+    else:
+        store.check_durable(unsafe=settings.unsafe_store)
+    return store
+
+
+def _sources(settings: Settings, ruleset: RuleSet, inbox: RedisInbox) -> list[StreamSource]:
+    return [
+        StreamSource(
+            inbox,
+            name,
+            Decoder(ruleset.fields, tenant=source.tenant or "", default_tenant=settings.tenant),
+            source.allowed_lateness,
+        )
+        for name, source in settings.sources.items()
+    ]

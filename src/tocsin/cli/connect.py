@@ -1,0 +1,70 @@
+"""The state store for commands that look at it or change it while the service runs, or without it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tocsin.errors import StoreUnavailable
+from tocsin.protocols import Alerts, Outbox, Quarantine, Silences
+from tocsin.settings import Settings, load_settings
+from tocsin.state.alerts_redis import RedisAlerts
+from tocsin.state.connection import Store, open_store
+from tocsin.state.embedded import EmbeddedServer, running_url
+from tocsin.state.evidence import RedisEvidence
+from tocsin.state.outbox_redis import RedisOutbox
+from tocsin.state.quarantine import RedisQuarantine
+from tocsin.state.silences import RedisSilences
+
+DEFAULT_CONFIG = Path("tocsin.yml")
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What commands read and change."""
+
+    settings: Settings
+    alerts: Alerts
+    outbox: Outbox
+    silences: Silences
+    quarantine: Quarantine
+
+
+def settings_of(config: Path | None) -> Settings:
+    """The settings in `config`, else in ./tocsin.yml, else the defaults."""
+    if config is None and DEFAULT_CONFIG.exists():
+        config = DEFAULT_CONFIG
+    return load_settings(config)
+
+
+@contextmanager
+def open_state(config: Path | None) -> Iterator[State]:
+    """The store of the service with this config; a running service's own, or the data directory itself."""
+    settings = settings_of(config)
+    with ExitStack() as stack:
+        store = _store(settings, stack)
+        yield State(
+            settings,
+            RedisAlerts(store, RedisEvidence(store).recall),
+            RedisOutbox(store),
+            RedisSilences(store),
+            RedisQuarantine(store),
+        )
+
+
+def _store(settings: Settings, stack: ExitStack) -> Store:
+    if settings.redis_url is not None:
+        url = settings.redis_url.reveal()
+    elif (running := running_url(settings.data_dir)) is not None:
+        url = running
+    elif settings.data_dir.exists():
+        url = stack.enter_context(EmbeddedServer(settings.data_dir)).url
+    else:
+        raise StoreUnavailable(
+            f"{settings.data_dir}: no such data directory; start `tocsin run` first, or name its --config"
+        )
+    store = open_store(url)
+    stack.callback(store.close)
+    return store

@@ -1,0 +1,206 @@
+"""`tocsin replay`: what the rules say of past events."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+from tocsin.alerts.headline import title
+from tocsin.cli.lines import print_change
+from tocsin.clock import parse_duration, to_ms
+from tocsin.model.alert import Change, ChangeKind, as_record
+from tocsin.model.compiled import RuleSet
+from tocsin.model.rule import SEVERITIES, severity_rank
+from tocsin.protocols import Batch, Windows
+from tocsin.rules.load import load_rules
+from tocsin.settings import shipped
+from tocsin.sources.decode import Decoder
+from tocsin.sources.file import FileSource
+from tocsin.state.connection import open_store
+from tocsin.state.windows_memory import MemoryWindows
+from tocsin.state.windows_redis import RedisWindows
+from tocsin.tune.replay import Replay, in_step
+
+SHOWN_BAD_RECORDS = 20
+RULE_SUFFIXES = {".yml", ".yaml"}
+
+
+def replay(  # noqa: PLR0917 - a command's options are its parameters
+    files: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="FILE…", help="NDJSON or a JSON array, plain, .gz or .zst; - is standard input."
+        ),
+    ],
+    rules: Annotated[
+        list[Path] | None,
+        typer.Option("--rules", metavar="PATH…", help="Rule files or folders [default: the shipped rules]."),
+    ] = None,
+    store: Annotated[
+        str, typer.Option(metavar="memory|URL", help="Where windows are kept: memory, redis://… or unix://…")
+    ] = "memory",
+    allowed_lateness: Annotated[
+        str, typer.Option(metavar="DURATION", help="How far events may be out of order.")
+    ] = "60s",
+    until: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Let event time run on to here at the end (ISO 8601).")
+    ] = None,
+    output: Annotated[
+        str, typer.Option("--format", metavar="text|json", help="How to write alerts.")
+    ] = "text",
+    fail_on: Annotated[
+        str | None, typer.Option(metavar="SEVERITY", help="Exit 1 if an alert of at least this opens.")
+    ] = None,
+    overlay: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The site's overlay of the rules.")
+    ] = None,
+) -> None:
+    """What the rules say of past events, in event time.
+
+    One line for each alert that opens, grows more severe, or resolves; the same events give the same
+    lines in whatever order they come.
+
+    Example: tocsin replay logs.ndjson.gz --rules rules/auth0 --format json
+    """
+    files, rule_paths = _sorted_out(files, rules)
+    run = _Run(
+        load_rules(rule_paths, overlay=overlay),
+        as_json=_one_of(output, ("text", "json"), "--format") == "json",
+        fail_rank=None if fail_on is None else severity_rank(_one_of(fail_on, SEVERITIES, "--fail-on")),
+    )
+    lateness = _duration(allowed_lateness, "--allowed-lateness")
+    until_ms = None if until is None else _moment(until)
+    with _windows(store) as windows:
+        run.over(files, Replay(run.ruleset, windows, lateness=lateness), until_ms)
+    raise typer.Exit(1 if run.failed else 0)
+
+
+class _Run:
+    """One replay: its output, and what there is to say at its end."""
+
+    def __init__(self, ruleset: RuleSet, *, as_json: bool, fail_rank: int | None) -> None:
+        self.ruleset = ruleset
+        self.failed = False
+        self._as_json = as_json
+        self._fail_rank = fail_rank
+        self._events = 0
+        self._opened = 0
+        self._bad = 0
+        self._encode = msgspec.json.Encoder().encode
+
+    def over(self, files: list[str], run: Replay, until_ms: int | None) -> None:
+        """Read the files as one stream, tell each change, and sum up on standard error."""
+        with _progress(files) as advance:
+            sources = [iter(self._source(file, advance).read(None)) for file in files]
+            for batch, newest_ms in in_step(
+                [self._watched(*pair) for pair in zip(files, sources, strict=True)]
+            ):
+                self._tell(run.feed(batch.events, newest_ms))
+            self._tell(run.finish(until_ms))
+        late = f", {run.late:,} late" if run.late else ""
+        bad = f", {self._bad:,} undecodable" if self._bad else ""
+        typer.echo(f"{self._events:,} events{late}{bad}: {self._opened:,} alerts", err=True)
+
+    def _source(self, file: str, advance: Advance) -> FileSource:
+        decoder = Decoder(self.ruleset.fields)
+        return FileSource(file, decoder, progress=advance)
+
+    def _watched(self, file: str, batches: Iterator[Batch]) -> Iterator[Batch]:
+        """The batches, counted; what could not be decoded is told with its line."""
+        for batch in batches:
+            self._events += len(batch.events)
+            for record in batch.quarantined:
+                self._bad += 1
+                if self._bad <= SHOWN_BAD_RECORDS:
+                    typer.echo(f"{file}:{record.line}: not an event: {record.reason}", err=True)
+                elif self._bad == SHOWN_BAD_RECORDS + 1:
+                    typer.echo("(more records that are no events are only counted)", err=True)
+            yield batch
+
+    def _tell(self, changes: list[Change]) -> None:
+        for change in changes:
+            if change.kind is ChangeKind.OPENED:
+                self._opened += 1
+            if self._fail_rank is not None and severity_rank(change.alert.severity) >= self._fail_rank:
+                self.failed = True
+            if self._as_json:
+                record = as_record(change.alert, title(change.alert))
+                typer.echo(self._encode(record).decode())
+            else:
+                print_change(change)
+
+
+def _sorted_out(arguments: list[str], rules: list[Path] | None) -> tuple[list[str], list[Path]]:
+    """Files of events and paths of rules: `--rules a.yml b.yml` leaves b.yml among the files."""
+    more = [Path(a) for a in arguments if Path(a).suffix in RULE_SUFFIXES or (a != "-" and Path(a).is_dir())]
+    files = [a for a in arguments if Path(a) not in more]
+    if not files:
+        raise typer.BadParameter(
+            "name at least one file of events, or - for standard input", param_hint="FILE"
+        )
+    return files, [*(rules or []), *more] or [shipped("rules")]
+
+
+@contextmanager
+def _windows(store: str) -> Iterator[Windows]:
+    """The window store; on a server under a random prefix that is erased at the end."""
+    if store == "memory":
+        yield MemoryWindows()
+        return
+    opened = open_store(store, prefix=f"tocsin-replay-{secrets.token_hex(8)}")
+    try:
+        yield RedisWindows(opened)
+    finally:
+        opened.erase()
+        opened.close()
+
+
+Advance = Callable[[int, int | None], None]  # bytes read, and of how many (None: not known)
+
+
+@contextmanager
+def _progress(files: list[str]) -> Iterator[Advance]:
+    """A bar on standard error, if a person is there to see it."""
+    console = Console(stderr=True)
+    if not console.is_terminal or files == ["-"]:
+        yield lambda _done, _total: None
+        return
+    columns = (TextColumn("replay"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task(
+            "replay", total=sum(Path(f).stat().st_size for f in files if Path(f).exists())
+        )
+        yield lambda done, _total: progress.advance(task, done)
+
+
+def _one_of(value: str, allowed: Sequence[str], option: str) -> str:
+    if value not in allowed:
+        raise typer.BadParameter(f"{value!r} is none of: {', '.join(allowed)}", param_hint=option)
+    return value
+
+
+def _duration(text: str, option: str) -> timedelta:
+    try:
+        return parse_duration(text)
+    except ValueError as exc:
+        raise typer.BadParameter(str(exc), param_hint=option) from exc
+
+
+def _moment(text: str) -> int:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as exc:
+        example = "2015-04-20T00:00:00Z"
+        raise typer.BadParameter(
+            f"{text!r} is not a time; write one like {example}", param_hint="--until"
+        ) from exc
+    return to_ms(moment if moment.tzinfo else moment.replace(tzinfo=UTC))

@@ -1,0 +1,118 @@
+"""The service at work: a thread per loop, and the scheduler for what recurs."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+from functools import partial
+
+import structlog
+from apscheduler.schedulers.background import BackgroundScheduler
+
+from tocsin.app import Parts
+from tocsin.delivery.worker import Worker
+from tocsin.errors import StoreError
+from tocsin.loops import Deliver, Detect, Health, Notify, Signals, supervise
+from tocsin.notices import Notices
+
+SWEEP_EVERY = timedelta(seconds=30)
+RETENTION_EVERY = timedelta(hours=1)
+DELIVERIES_KEPT = timedelta(days=30)
+STOP_WITHIN_S = 8.0
+log = structlog.get_logger()
+
+
+class Service:
+    """Start it once, stop it once. What it does in between is in `loops`."""
+
+    def __init__(self, parts: Parts) -> None:
+        self.health = Health()
+        self._parts = parts
+        self._signals = Signals()
+        self._notices = Notices(parts, self._signals)
+        self._scheduler = BackgroundScheduler(timezone="UTC")
+        self._threads = [
+            threading.Thread(
+                target=supervise, args=(name, once, self._signals, self.health), name=name, daemon=True
+            )
+            for name, once in self._loops().items()
+        ]
+
+    def start(self) -> None:
+        """Set every loop going, and the scheduler."""
+        parts = self._parts
+        self._every(SWEEP_EVERY, self._sweep)
+        self._every(RETENTION_EVERY, self._forget)
+        heartbeat = parts.settings.heartbeat
+        if heartbeat is not None:
+            self._every(heartbeat.every, partial(self._notices.heartbeat, heartbeat.channel))
+        self._scheduler.start()
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """Let every loop finish its step, then end; what is undone is done at the next start."""
+        self._signals.end()
+        self._scheduler.shutdown(wait=False)
+        for thread in self._threads:
+            thread.join(STOP_WITHIN_S)
+        late = [thread.name for thread in self._threads if thread.is_alive()]
+        log.info("service.stopped", unfinished=late) if late else log.info("service.stopped")
+
+    def trouble(self) -> str | None:
+        """Why it is not ready; None when it is."""
+        try:
+            with self._parts.store.reaching():
+                self._parts.store.client.ping()
+        except StoreError as exc:
+            return str(exc)
+        return self.health.trouble()
+
+    def _loops(self) -> dict[str, Callable[[], None]]:
+        """Each loop's step, by the loop's name."""
+        parts = self._parts
+        loops: dict[str, Callable[[], None]] = {}
+        for source in parts.sources:
+            loops[f"detect {source.name}"] = Detect(
+                source, parts.engine, parts.alerts, parts.positions, parts.quarantine, parts.watermarks,
+                parts.clock, self._signals, self.health, trim=source.trim,
+            ).once  # fmt: skip
+        loops["notify"] = Notify(
+            parts.alerts, parts.outbox, parts.silences, parts.routes, parts.renderer, parts.channel_types,
+            parts.settings.notify_max_age, parts.clock, self._signals, self.health,
+        ).once  # fmt: skip
+        for name, channel in parts.channels.items():
+            worker = Worker(
+                parts.outbox, channel, parts.clock, parts.rng,
+                stop=self._signals.stop, on_dead=self._notices.dead_letter,
+            )  # fmt: skip
+            loops[f"deliver {name}"] = Deliver(worker, parts.clock, self._signals, self.health).once
+        return loops
+
+    def _every(self, interval: timedelta, job: Callable[[], None]) -> None:
+        self._scheduler.add_job(
+            partial(_safely, job),
+            "interval",
+            seconds=interval.total_seconds(),
+            coalesce=True,
+            max_instances=1,
+        )
+
+    def _sweep(self) -> None:
+        now = self._parts.clock.now()
+        for tenant in self._parts.watermarks.tenants():
+            self._parts.engine.sweep(tenant, committed_ms=self._parts.watermarks.behind(tenant, now))
+
+    def _forget(self) -> None:
+        now = self._parts.clock.now()
+        self._parts.alerts.forget(now - self._parts.settings.retention.alerts)
+        self._parts.outbox.forget(now - DELIVERIES_KEPT)
+
+
+def _safely(job: Callable[[], None]) -> None:
+    """The store may be away just now; the job comes again."""
+    try:
+        job()
+    except StoreError as exc:
+        log.warning("job.failed", error=str(exc))
