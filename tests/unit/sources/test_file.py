@@ -37,6 +37,11 @@ def ids(batches):
     return [event.id for batch in batches for event in batch.events]
 
 
+def gather(batches, seen):
+    for batch in batches:
+        seen.append(batch)
+
+
 def write(tmp_path, content, name="events"):
     path = tmp_path / name
     path.write_bytes(content)
@@ -190,12 +195,10 @@ def test_damaged_compression_is_unavailable(tmp_path, pack, harm):
 
 def test_what_came_before_the_damage_is_read(tmp_path):
     path = write(tmp_path, gzip.compress(NDJSON)[:-2_000])
-    reading = source(path).read(None)
     seen = []
 
     with pytest.raises(SourceUnavailable):
-        while True:
-            seen.append(next(reading))
+        gather(source(path).read(None), seen)
 
     assert 2_000 < len(ids(seen)) < 2_500
     assert ids(seen) == IDS[: len(ids(seen))]
