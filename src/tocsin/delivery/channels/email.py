@@ -35,7 +35,7 @@ _MAX_SUBJECT = 250
 _KEPT_PARTS = 1_000  # messages of which some recipients still wait
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]+")
 _BODY_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-_PLAIN_ID = re.compile(r"[^A-Za-z0-9._-]+")
+_PLAIN_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _MAILBOX = re.compile(r"(?P<name>[^<>]*)<(?P<spec>[^<>]+)>|(?P<bare>[^<>\s]+)")
 
 # Quoted-printable or base64 where needed, so that no server has to know 8BITMIME.
@@ -186,7 +186,8 @@ def compose(notification: Notification, config: EmailConfig) -> EmailMessage:
         :_MAX_SUBJECT
     ]
     message["Date"] = notification.created_at
-    message["Message-ID"] = f"<{_PLAIN_ID.sub('-', notification.id)}@{sender.domain}>"
+    id_ = notification.id if _PLAIN_ID.fullmatch(notification.id) else _digest(notification.id)
+    message["Message-ID"] = f"<{id_}@{sender.domain}>"
     # Mail programs show what refers to the same id as one conversation: a group's messages.
     message["References"] = f"<{_digest(notification.group_key)}.group@{sender.domain}>"
     message["Auto-Submitted"] = "auto-generated"
@@ -244,6 +245,6 @@ def _by_code(host: str, exc: smtplib.SMTPResponseException) -> DeliveryError:
 
 
 def _lost(exc: Exception) -> str:
-    if isinstance(exc, TimeoutError):
+    if isinstance(exc, TimeoutError) or isinstance(exc.__context__, TimeoutError):
         return "no answer in time"
     return f"the connection failed ({type(exc).__name__}: {exc})"
