@@ -36,7 +36,9 @@ _SECRET_KEY = re.compile(
 _URL = re.compile(r"\b([a-z][a-z0-9+.-]*://)([^\s\"'<>\\]+)", re.IGNORECASE)
 _BEARER = re.compile(r"\b(Bearer|Basic)\s+[^\s\"',;]+", re.IGNORECASE)
 # C0 and C1 controls, and what reorders or hides text on a terminal.
-_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
+_UNSEEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ud800-\udfff\ufeff]"
+)
 _LOUD = ("httpx2", "httpcore2", "apscheduler", "uvicorn.access")  # their INFO is our DEBUG
 
 
@@ -128,8 +130,13 @@ def _escaped(key: str, value: Any) -> Any:
     if value is None or isinstance(value, bool | int | float):
         return value
     text = value if isinstance(value, str) else str(value)
-    shown = _UNSEEN.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
+    shown = visible(text)
     return shown if key in ("exception", "stack") else shown.replace("\n", "\\n").replace("\t", "\\t")
+
+
+def visible(text: str) -> str:
+    """The text with control characters, and what else a terminal would obey, written as escapes."""
+    return _UNSEEN.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
 
 
 REGISTRY = CollectorRegistry()

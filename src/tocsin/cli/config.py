@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from tocsin.errors import ConfigError, RuleErrors
 from tocsin.settings import Secret, Settings, load_settings, secrets_in, shipped, validate_channels
+from tocsin.telemetry import visible
 
 DEFAULT_CONFIG = Path("tocsin.yml")
 STARTER = Path(__file__).resolve().parent / "starter"
@@ -40,9 +41,9 @@ def check(
         config = DEFAULT_CONFIG
     report = check_config(config)
     for warning in report.warnings:
-        typer.echo(f"warning: {warning}", err=True)
+        typer.echo(f"warning: {visible(warning)}", err=True)
     for error in report.errors:
-        typer.echo(error, err=True)
+        typer.echo(visible(error), err=True)
     if report.errors:
         raise typer.Exit(1)
     typer.echo(f"{config or 'the default settings'}: fine, {', '.join(report.counted)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import os
 import types
@@ -40,8 +41,9 @@ def load_settings(path: Path | None = None) -> Settings:
     """
     if path is None:
         return _settings_of(Document("the default settings", {}), Path())
-    if not path.exists():
-        raise ConfigError(f"{path}: no such file; `tocsin init` writes one to start from")
+    with contextlib.suppress(OSError):  # reading it says what else is wrong
+        if not path.exists():
+            raise ConfigError(f"{path}: no such file; `tocsin init` writes one to start from")
     return _settings_of(load_document(path), path.parent)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +18,7 @@ from tocsin.errors import ConfigError
 from tocsin.settings.values import anchored
 
 MAX_BYTES = 64 * 1024
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 log = structlog.get_logger(__name__)
 
@@ -109,7 +111,11 @@ class Secret:
         (kind, text) = next(iter(value.items()))
         if not isinstance(text, str) or not text:
             raise ValueError(f"a secret's {kind} is a name: {{env: NAME}} or {{file: PATH}}")
-        return cls(env=text) if kind == "env" else cls(file=anchored(Path(text)))
+        if kind == "file":
+            return cls(file=anchored(Path(text)))
+        if not _VARIABLE.fullmatch(text):
+            raise ValueError("an environment variable's name is letters, digits and _: {env: NAME}")
+        return cls(env=text)
 
     @classmethod
     def __get_pydantic_core_schema__(

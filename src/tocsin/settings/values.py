@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -56,11 +57,20 @@ def relative_to(base: Path) -> Iterator[None]:
 
 
 def anchored(path: Path) -> Path:
-    """The path, from the config file's folder when it is relative."""
+    """The path, from the config file's folder when it is relative.
+
+    Raises:
+        ValueError: no file can be called that.
+    """
     try:
         expanded = path.expanduser()
+        possible = b"\0" not in os.fsencode(expanded)
     except RuntimeError as exc:
-        raise ValueError(f'"{path}": there is no such home directory') from exc
+        raise ValueError(f"{str(path)!r}: there is no such home directory") from exc
+    except UnicodeEncodeError:
+        possible = False
+    if not possible:
+        raise ValueError(f"{str(path)!r} cannot be a path")
     base = _BASE.get()
     return expanded if base is None else base / expanded
 
@@ -70,7 +80,7 @@ def _present(path: Path) -> Path:
     try:
         if found.exists():
             return found
-    except (OSError, ValueError):  # a NUL, or a name too long
+    except OSError:  # a name too long, a folder that may not be entered
         pass
     raise ValueError(f'"{path}": no such file or folder')
 
