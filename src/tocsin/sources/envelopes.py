@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-_OUTER = ("detail", "event", "data")  # EventBridge, Splunk HEC, Event Grid
+_SINKS = ("detail", "event")  # EventBridge, Splunk HEC
 _TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\Z)|[\[{]++|[\]}]++|,++', re.DOTALL)
 
 
@@ -54,11 +54,13 @@ def _inside(envelope: dict[str, Any]) -> dict[str, Any] | None:
     """The item in a sink's envelope; None when this is an item already."""
     if "type" in envelope:
         return None
-    for name in _OUTER:
-        inner = envelope.get(name)
-        if isinstance(inner, dict) and "type" not in inner and isinstance(inner.get("data"), dict):
-            return inner
-    return None
+    if isinstance(data := envelope.get("data"), dict):
+        return data if _is_item(data) else None  # Event Grid has an item where an item has its record.
+    return next((item for name in _SINKS if _is_item(item := envelope.get(name))), None)
+
+
+def _is_item(value: Any) -> bool:
+    return isinstance(value, dict) and "type" not in value and isinstance(value.get("data"), dict)
 
 
 def split_lines(text: bytes) -> list[bytes]:
