@@ -138,7 +138,7 @@ class Detect:
             telemetry.ALERTS_CHANGED.labels(rule=change.alert.rule, kind=change.kind).inc()
             if change.kind is not ChangeKind.GROWN:
                 alert = change.alert
-                log.info("alert." + change.kind, rule=alert.rule, alert=alert.id, severity=alert.severity)
+                log.info("alert.changed", change=str(change.kind), rule=alert.rule, alert=alert.id, severity=alert.severity)
         if changes:
             self.signals.changed.set()
 

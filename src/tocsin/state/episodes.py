@@ -97,7 +97,8 @@ class Folder:
         rule = triggers.rule
         sightings = self.recall(triggers, at_ms - rule.timespan_ms, at_ms) if triggers.state else []
         tally = Tally(rule.context)
-        alert = _new_alert(triggers, at_ms, score, _shown(triggers, sightings), self.found_at)
+        tally.through_ms = at_ms - rule.timespan_ms - 1  # what came before is no part of it
+        alert = _new_alert(triggers, at_ms, score, _shown(triggers, sightings, at_ms), self.found_at)
         episode = Episode(alert, tally, rule.resolve_after_ms, rule.for_ms)
         if sightings:
             tally.add_sightings(sightings)
@@ -193,15 +194,15 @@ def _in_order(events: Iterable[Event]) -> list[Event]:
     ]
 
 
-def _shown(triggers: Triggers, sightings: Sequence[Sighting]) -> dict[str, str]:
+def _shown(triggers: Triggers, sightings: Sequence[Sighting], at_ms: int) -> dict[str, str]:
     """The group as it was first written: by the oldest event of the window."""
     fields = triggers.rule.group_by
     if not fields:
         return {}
     if sightings:
         values: Sequence[object] = sightings[0].values[-len(fields) :]
-    elif triggers.events:
-        oldest = min(triggers.events, key=lambda event: (event.time_ms, event.id))
+    elif window := [e for e in triggers.events if at_ms - triggers.rule.timespan_ms <= e.time_ms <= at_ms]:
+        oldest = min(window, key=lambda event: (event.time_ms, event.id))
         values = [reader(oldest) for reader in triggers.readers[-len(fields) :]]
     else:
         values = triggers.group.split("\x1f")
@@ -242,6 +243,7 @@ def _new_alert(
             "runbook": rule.runbook,
             "timespan": format_duration(rule.timespan_ms * MS),
             "tags": " ".join(rule.tags),
+            "params": msgspec.json.encode(dict(rule.params)).decode(),
         },
     )
 
