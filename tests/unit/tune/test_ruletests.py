@@ -1,0 +1,165 @@
+"""The tests inside rule files: what passes, what fails, and what is said of a failure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from textwrap import dedent, indent
+from typing import Any
+
+import pytest
+
+from tocsin.model.alert import Change
+from tocsin.model.compiled import RuleSet
+from tocsin.rules.load import load
+from tocsin.tune.ruletests import Outcome, run_cases
+
+RULE = """\
+title: many failures
+name: failures
+logsource: {product: auth0}
+detection:
+    s: {data.type: fp}
+    condition: s
+level: medium
+tocsin:
+    correlate:
+        type: event_count
+        group-by: [data.ip]
+        timespan: 10m
+        condition: {gte: 3}
+    alert:
+        severity: [{gte: 5, is: high}]
+    tests:
+"""
+
+
+def _outcomes(folder: Path, tests: str, rule: str = RULE, run: Any = None) -> list[Outcome]:
+    file = folder / "rule.yml"
+    file.write_text(rule + indent(dedent(tests), "        "))
+    return list(run_cases(load([file]), run))
+
+
+PASSING = [
+    """
+    - name: three open one alert, at the third
+      events: [{at: 0s, repeat: 5, every: 1m, type: fp, ip: 192.0.2.1}]
+      expect: [{at: 2m, group: {data.ip: 192.0.2.1}, score: 3, severity: medium}]
+    """,
+    """
+    - name: too slow
+      events: [{at: 0s, repeat: 5, every: 6m, type: fp, ip: 192.0.2.1}]
+      expect: []
+    """,
+    """
+    - name: one IP each
+      events: [{at: 0s, repeat: 9, every: 1s, type: fp, ip: '192.0.2.{n}'}]
+      expect: []
+    """,
+    """
+    - name: lines in any order, one alert a group
+      events:
+          - {at: 5m, repeat: 3, every: 1s, type: fp, ip: 192.0.2.2}
+          - {at: 0s, repeat: 3, every: 1s, type: fp, ip: 192.0.2.1}
+      expect: [{group: {data.ip: 192.0.2.2}}, {group: {data.ip: 192.0.2.1}, at: 2s}]
+    """,
+]
+FAILING = [
+    (
+        """
+        - name: too few expected
+          events: [{repeat: 3, every: 1m, type: fp, ip: 192.0.2.1}]
+          expect: []
+        """,
+        ["seen and not expected: at 2m, data.ip: 192.0.2.1, score 3, medium"],
+    ),
+    (
+        """
+        - name: too many expected
+          events: [{repeat: 2, every: 1m, type: fp, ip: 192.0.2.1}]
+          expect: [{}]
+        """,
+        ["expected and not seen: any alert"],
+    ),
+    (
+        """
+        - name: another time
+          events: [{repeat: 3, every: 1m, type: fp, ip: 192.0.2.1}]
+          expect: [{at: 1m, score: 3}]
+        """,
+        [
+            "expected and not seen: at 1m, score 3",
+            "seen and not expected: at 2m, data.ip: 192.0.2.1, score 3, medium",
+        ],
+    ),
+    (
+        """
+        - name: an event that is none
+          events: [{type: [fp]}]
+          expect: []
+        """,
+        ["event 1 cannot be decoded: type is not text"],
+    ),
+]
+
+
+@pytest.mark.parametrize("tests", PASSING)
+def test_a_test_whose_alerts_open_as_expected_passes(tmp_path: Path, tests: str) -> None:
+    assert [outcome.mistakes for outcome in _outcomes(tmp_path, tests)] == [()]
+
+
+@pytest.mark.parametrize(("tests", "mistakes"), FAILING)
+def test_a_failed_test_says_what_was_different(tmp_path: Path, tests: str, mistakes: list[str]) -> None:
+    assert [list(outcome.mistakes) for outcome in _outcomes(tmp_path, tests)] == [mistakes]
+
+
+def test_a_window_that_closes_is_decided_within_the_test(tmp_path: Path) -> None:
+    tests = """
+    - name: two, then quiet
+      events: [{repeat: 2, every: 1m, type: fp, ip: 192.0.2.1}]
+      expect: [{at: 10m, score: 2}]
+    """
+
+    assert [
+        outcome.mistakes for outcome in _outcomes(tmp_path, tests, RULE.replace("gte: 3}", "lt: 3}"))
+    ] == [()]
+
+
+def test_the_tests_of_a_rule_that_others_count_have_no_rule(tmp_path: Path) -> None:
+    rule = """\
+title: base
+name: base
+logsource: {product: auth0}
+detection: {s: {type: fp}, condition: s}
+tocsin:
+    tests: [{name: lost, events: [], expect: []}]
+---
+title: counted
+correlation: {type: event_count, rules: [base], timespan: 1h, condition: {gte: 2}}
+"""
+    (outcome,) = _outcomes(tmp_path, "", rule)
+
+    assert not outcome.passed
+    assert outcome.mistakes[0].endswith("move its tests to the correlation that counts it")
+
+
+def test_records_are_numbered_dated_and_nested_as_written(tmp_path: Path) -> None:
+    seen: list[dict[str, Any]] = []
+
+    def run(_ruleset: RuleSet, provider: str, records: Sequence[dict[str, Any]]) -> list[Change]:
+        assert provider == "auth0"
+        seen.extend(records)
+        return []
+
+    tests = """
+    - name: n
+      events: [{at: 1s, repeat: 2, every: 500ms, type: fp, details: {a: ['u{n}', 7]}}]
+      expect: []
+    """
+    _outcomes(tmp_path, tests, run=run)
+
+    assert [(record["date"], record["details"]) for record in seen] == [
+        ("2025-01-06T12:00:01.000Z", {"a": ["u1", 7]}),
+        ("2025-01-06T12:00:01.500Z", {"a": ["u2", 7]}),
+    ]
+    assert len({record["log_id"] for record in seen}) == 2
