@@ -27,7 +27,7 @@ def rendered(source: str, **more: object) -> str:
     [
         ('{{ score }} logins from {{ group["data.ip"] }}', "200+ logins from 203.0.113.9"),
         (
-            "{% for v in values %}{{ v.text }} ({{ v.count }}){% if not loop.last %}, {% endif %}{% endfor %}",
+            "{% for v in values %}{{ v.text }} ({{ v.count }}){{ ', ' if not loop.last }}{% endfor %}",
             "ann (3), bob (1)",
         ),
         ("{% for v in values if v.count > 1 %}{{ loop.index }}/{{ loop.length }}{% endfor %}", "1/1"),
@@ -218,10 +218,10 @@ BOMBS = {
 
 @pytest.mark.parametrize("bomb", BOMBS)
 def test_a_bomb_is_put_out_quickly_and_small(bomb):
-    began = time.perf_counter()
+    began = time.thread_time()
     with pytest.raises(TemplateFailure):
         rendered(BOMBS[bomb])
-    assert time.perf_counter() - began < 1.1
+    assert time.thread_time() - began < 1.1
 
     tracemalloc.start()
     with pytest.raises(TemplateFailure):

@@ -15,6 +15,7 @@ _UNSEEN = re.compile(
     "\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
 )
 _URL = re.compile(r"\b([a-z][a-z0-9+.-]{0,30})://([^\s/?#]*)", re.IGNORECASE)
+_DOT = re.compile(r"(?<!\[)\.(?!\])")
 _WWW = re.compile(r"\bwww\.(?=\w)", re.IGNORECASE)
 _HALF_ENTITY = re.compile(r"&[a-z]{0,3}$")
 
@@ -47,16 +48,14 @@ def cut(text: str, limit: int, *, beyond: int = 0) -> str:
 
 def defang(text: str) -> str:
     """URLs that nobody can click by mistake: `hxxps://evil[.]example/path`."""
-    dead = _URL.sub(lambda found: f"{_dead_scheme(found[1])}://{found[2].replace('.', '[.]')}", text)
+    dead = _URL.sub(lambda found: f"{_dead_scheme(found[1])}://{_DOT.sub('[.]', found[2])}", text)
     return _WWW.sub("www[.]", dead)
 
 
 def _dead_scheme(scheme: str) -> str:
-    return (
-        scheme.replace("tt", "xx").replace("TT", "XX")
-        if scheme.lower().startswith("http")
-        else f"{scheme}[:]"
-    )
+    if scheme.lower().startswith(("http", "hxxp")):
+        return "hxxp" + scheme[4:].lower()
+    return f"{scheme}[:]"
 
 
 def for_slack(text: str) -> str:

@@ -6,8 +6,10 @@ The on-call reads this at three in the morning: what, who, from where, since whe
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import timedelta, tzinfo
 from typing import Any
 
@@ -62,7 +64,7 @@ def message_facts(send: Send, titles: Mapping[str, str], *, external_url: str, z
         "firing": len(send.firing),
         "resolved": len(send.resolved),
         "more": max(0, len(alerts) - MOST_ALERTS),
-        "labels": {clean(name): clean(value) for name, value in send.labels.items()},
+        "labels": [{"name": clean(name), "value": clean(value)} for name, value in send.labels.items()],
         "alerts": shown,
         "link": external_url,
         "id": send.id,
@@ -147,7 +149,7 @@ def _number(number: float, *, floor: bool) -> str:
 
 
 def _plain_number(score: float) -> float:
-    return int(score) if score == int(score) else round(score, 3)
+    return int(score) if math.isfinite(score) and score == int(score) else round(score, 3)
 
 
 def _status(alert: Alert) -> str:
@@ -168,7 +170,10 @@ def _params(text: str) -> Facts:
 
 
 def _moment(ms: int, zone: tzinfo | None) -> str:
-    return from_ms(ms).astimezone(zone or from_ms(0).tzinfo).strftime("%Y-%m-%d %H:%M:%S %Z")
+    moment = from_ms(ms)
+    with suppress(OverflowError):  # the first or last day there is, in another zone
+        moment = moment if zone is None else moment.astimezone(zone)
+    return moment.strftime("%Y-%m-%d %H:%M:%S %Z")
 
 
 def _evidence(field: str, values: list[Value]) -> Facts:

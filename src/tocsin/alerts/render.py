@@ -17,7 +17,7 @@ import structlog
 from jinja2 import Template
 
 from tocsin.alerts.decision import Send
-from tocsin.alerts.escape import clean, cut, each_text
+from tocsin.alerts.escape import clean, cut
 from tocsin.alerts.facts import MOST_ALERTS, Facts, inert, message_facts
 from tocsin.alerts.headline import title
 from tocsin.alerts.plain import plain_headline, plain_lines
@@ -198,9 +198,10 @@ def _one_line(text: str) -> str:
     return cut(clean(" ".join(text.split()), LONGEST_SUBJECT), LONGEST_SUBJECT)
 
 
-def _encodable(body: Body) -> Body:
+def _encodable(value: Any) -> Any:
     """Without halves of characters, which no JSON document can hold: the outbox must take it."""
-    return {
-        key: each_text(value, lambda text: text.encode("utf-8", "replace").decode())
-        for key, value in body.items()
-    }
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, dict):
+        return {_encodable(key): _encodable(item) for key, item in value.items()}
+    return [_encodable(item) for item in value] if isinstance(value, list) else value

@@ -19,7 +19,14 @@ from tocsin.errors import ConfigError
 from tocsin.model.silence import parse_matcher
 
 MAX_BYTES = 1024 * 1024
-MAX_DEPTH = 16
+MAX_DEPTH = 64
+_OPENS = (
+    yaml.FlowSequenceStartToken,
+    yaml.FlowMappingStartToken,
+    yaml.BlockSequenceStartToken,
+    yaml.BlockMappingStartToken,
+)
+_CLOSES = (yaml.FlowSequenceEndToken, yaml.FlowMappingEndToken, yaml.BlockEndToken)
 _Place = tuple[str | int, ...]
 _DEFAULTS = Route(
     path="{}",
@@ -84,11 +91,11 @@ def load_routing(path: Path, channels: Collection[str]) -> Route:
         text = path.read_bytes()
     except OSError as exc:
         raise ConfigError(f"{path}: cannot be read: {exc.strerror}") from exc
-    node = _compose(path, text)
+    node, data = _parsed(path, text)
     lines = _lines(node) if node is not None else {}
     mistakes = _duplicates(node) if node is not None else []
     try:
-        spec = RoutingSpec.model_validate(yaml.safe_load(text))
+        spec = RoutingSpec.model_validate(data)
     except ValidationError as exc:
         mistakes += [(_line(lines, error["loc"]), _told(error)) for error in exc.errors()]
         raise _all(path, mistakes) from exc
@@ -192,30 +199,34 @@ def _paths(parent: str, children: Sequence[RouteSpec]) -> list[str]:
     return paths
 
 
-def _compose(path: Path, text: bytes) -> yaml.Node | None:
-    """The file's nodes, with their lines. No aliases: a few lines of them can stand for gigabytes."""
+def _parsed(path: Path, text: bytes) -> tuple[yaml.Node | None, Any]:
+    """The file's nodes, with their lines, and its data. No aliases: a few can stand for gigabytes."""
     if len(text) > MAX_BYTES:
         raise ConfigError(f"{path}: is larger than 1 MB; a routing file is a few lines")
     try:
+        depth = 0
         for token in yaml.scan(text, Loader=yaml.SafeLoader):
+            depth += isinstance(token, _OPENS) - isinstance(token, _CLOSES)
+            if depth > MAX_DEPTH:
+                raise ConfigError(
+                    f"{path}:{token.start_mark.line + 1}: nested deeper than {MAX_DEPTH} levels"
+                )
             if isinstance(token, yaml.AliasToken | yaml.TagToken):
                 kind = "aliases (*name)" if isinstance(token, yaml.AliasToken) else "tags (!name)"
                 raise ConfigError(
                     f"{path}:{token.start_mark.line + 1}: {kind} are not read here; write it out"
                 )
-        return yaml.compose(text, Loader=yaml.SafeLoader)
+        return yaml.compose(text, Loader=yaml.SafeLoader), yaml.safe_load(text)
     except yaml.MarkedYAMLError as exc:
         mark = exc.problem_mark or exc.context_mark
         raise ConfigError(f"{path}:{mark.line + 1 if mark else 1}: not YAML: {exc.problem}") from exc
-    except (yaml.YAMLError, RecursionError, UnicodeDecodeError) as exc:
+    except (yaml.YAMLError, RecursionError, ValueError) as exc:
         raise ConfigError(f"{path}: not YAML: {exc}") from exc
 
 
 def _lines(node: yaml.Node, place: _Place = ()) -> dict[_Place, int]:
     """The line, from 1, of everything in the file, by its place."""
     found = {place: node.start_mark.line + 1}
-    if len(place) > 2 * MAX_DEPTH:
-        return found
     for key, value, line in _members(node):
         found |= _lines(value, (*place, key))
         found[(*place, key)] = line

@@ -32,8 +32,8 @@ def slack_payload(message: Facts, block: Texts) -> dict[str, Any]:
     """
     plain = inert(message)
     escaped = each_text(plain, for_slack)
-    header = block("header", {"message": plain})
-    text = block("text", {"message": escaped})
+    header = block("header", {"message": plain}).strip() or plain_headline(plain)
+    text = block("text", {"message": escaped}).strip() or for_slack(plain_headline(plain))
     footer = block("footer", {"message": escaped})
     one = len(message["alerts"]) == 1
     parts = (_one_alert if one else _many_alerts)(escaped, block)
@@ -98,7 +98,7 @@ def _mrkdwn(text: str, limit: int) -> Block:
 
 
 def _header(text: str) -> Block:
-    return {"type": "header", "text": _plain(cut(" ".join(text.split()) or "Alert", MAX_HEADER))}
+    return {"type": "header", "text": _plain(cut(" ".join(text.split()), MAX_HEADER))}
 
 
 def _section(text: str, limit: int) -> list[Block]:
