@@ -14,24 +14,24 @@ from rich.text import Text
 from tocsin.delivery.outside import Outside
 from tocsin.errors import TemporaryFailure
 from tocsin.model.notification import Notification
+from tocsin.telemetry import visible
 
 _STYLES = {
     "title": "bold",
     "critical": "bold white on red",
     "high": "bold red",
-    "medium": "yellow",
-    "low": "cyan",
-    "informational": "blue",
+    "medium": "bold yellow",
+    "low": "bold cyan",
+    "informational": "bold blue",
+    "resolved": "bold green",
     "label": "dim",
-    "value": "",
     "muted": "dim",
     "good": "green",
+    "evidence": "cyan",
 }
+_WITH_LABEL = ("fact", "evidence", "good")
+_LABEL = re.compile(r"(\s*\S.*?\s{2,})(.*)")  # up to the gap before the value
 _SEPARATOR = "─" * 72
-# What moves the cursor, reorders or hides text: all of C0 and C1 but tab and newline; bidi; zero-width.
-_UNSEEN = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]"
-)
 
 
 class ConsoleConfig(BaseModel):
@@ -57,33 +57,37 @@ class ConsoleChannel:
         self._stream = (outside or Outside()).stream
 
     def send(self, notification: Notification) -> str:
-        write = _write_coloured if self._stream.isatty() else _write_plain
         try:
-            write(self._stream, notification.body)
+            shown = _coloured if self._stream.isatty() else _plain
+            text = shown(notification.body, self._stream)
+            encoding = self._stream.encoding or "utf-8"
+            self._stream.write(text.encode(encoding, "replace").decode(encoding))
             self._stream.flush()
         except (OSError, ValueError) as exc:  # ValueError: it was closed
             raise TemporaryFailure(f"the terminal cannot be written to: {exc}") from exc
         return "shown"
 
 
-def _write_coloured(stream: TextIO, body: dict[str, Any]) -> None:
-    shown = Text.assemble(*(line for pair in _lines(body) for line in (pair, "\n")))
+def _coloured(body: dict[str, Any], stream: TextIO) -> str:
+    shown = Text.assemble(*_lines(body))
     # Rich wraps at the terminal's width; the terminal itself does it better, and copies stay whole.
     console = Console(file=stream, highlight=False, markup=False, soft_wrap=True)
-    console.print(Text(_SEPARATOR, style="dim"))
-    console.print(shown, end="")
+    with console.capture() as captured:
+        console.print(Text(_SEPARATOR, style="dim"))
+        console.print(shown, end="")
+    return captured.get()
 
 
-def _write_plain(stream: TextIO, body: dict[str, Any]) -> None:
-    text = _visible(str(body.get("text", ""))).rstrip("\n")
-    encoding = stream.encoding or "utf-8"
-    stream.write(f"{text}\n\n".encode(encoding, "replace").decode(encoding))
+def _plain(body: dict[str, Any], stream: TextIO) -> str:
+    del stream
+    return visible(str(body.get("text", ""))).rstrip("\n") + "\n\n"
 
 
 def _lines(body: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    for style, text in body.get("lines") or [["value", body.get("text", "")]]:
-        yield _visible(str(text)), _STYLES.get(str(style), "")
-
-
-def _visible(text: str) -> str:
-    return _UNSEEN.sub("\N{REPLACEMENT CHARACTER}", text)
+    """Pieces of text and their styles; each line of the body ends with its line end."""
+    for kind, text in body.get("lines") or [["value", body.get("text", "")]]:
+        shown, style = visible(str(text)), _STYLES.get(str(kind), "")
+        if kind in _WITH_LABEL and (found := _LABEL.fullmatch(shown)) is not None:
+            yield found[1], "dim"
+            shown = found[2]
+        yield f"{shown}\n", style
