@@ -68,8 +68,9 @@ class Distinct:
         newest = self.newest.get(value)
         if newest is None:
             # Its newest time may have been let go (a saturated group): what superseded it then stands.
-            newest = max((n for n, _, v in self.superseded if v == value), default=None)
-            if newest is None or time_ms >= newest:
+            later = self.superseded[bisect_right(self.superseded, time_ms, key=_until) :]
+            newest = max((until for until, _, other in later if other == value), default=None)
+            if newest is None:
                 self.newest[value] = time_ms
                 insort(self.times, time_ms)
                 return

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from array import array
 from base64 import urlsafe_b64encode
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import blake2b
+from itertools import islice
 from struct import Struct
 from typing import NamedTuple
 
@@ -22,6 +23,7 @@ _CALL_GROUPS = 5_000  # groups of one script call; a longer call would keep othe
 _SWEEP_KEYS = 1_000
 _SWEEP_STEPS = 100
 _LONG_AGO = -(1 << 62)
+Batch = list[tuple[int, str]]
 _BACKSTOP_MS = 7 * 24 * 3_600_000  # state expires by the watermark; this is for what nobody sweeps
 _HEADER = {"events": 8, "values": 0}
 _CLOSING_HEADER = 16
@@ -41,12 +43,11 @@ class RedisWindows:
 
     def observe(self, tenant: str, seen: Sequence[Observations], *, committed_ms: int) -> list[Counted]:
         self._committed[tenant] = committed_ms
-        counted: list[Counted] = []
-        for call in self._calls(tenant, seen, committed_ms):
-            for number, size, floored, *flat in self._observe(call.keys, call.args):
-                state, group = call.names[number - 1]
-                counted.append(Counted(state, group, _pairs(flat), size, bool(floored)))
-        return counted
+        return [
+            Counted(*call.names[number - 1], windows, size, floored)
+            for call in self._calls(tenant, seen, committed_ms)
+            for number, size, floored, windows in _rows(self._observe(call.keys, call.args))
+        ]
 
     def due(
         self,
@@ -80,14 +81,8 @@ class RedisWindows:
         values = int(spec.counts == "values")
         args = [watermark_ms, committed_ms, spec.span_ms, spec.floor, values, spec.span_ms + _BACKSTOP_MS]
         return [
-            Counted(
-                spec.state,
-                names[number - 1].decode("utf-8", "surrogatepass"),
-                _pairs(flat),
-                size,
-                bool(floored),
-            )
-            for number, size, floored, *flat in self._due(keys, [*args, *names])
+            Counted(spec.state, names[number - 1].decode("utf-8", "surrogatepass"), windows, size, floored)
+            for number, size, floored, windows in _rows(self._due(keys, [*args, *names]))
         ]
 
     def sweep(self, tenant: str, specs: Sequence[WindowSpec], *, committed_ms: int) -> int:
@@ -144,16 +139,12 @@ class RedisWindows:
         call = _Call.begin(committed_ms)
         hashes: dict[str, bytes] = {}
         for spec, groups in seen:
-            names = list(groups)
-            for start in range(0, len(names), _CALL_GROUPS):
-                if len(call.names) >= _CALL_GROUPS:
+            for portion in _portions(groups):
+                if call.names and len(call.names) + len(portion) > _CALL_GROUPS:
                     yield call
                     call = _Call.begin(committed_ms)
-                some = names[start : start + _CALL_GROUPS]
-                self._add_rule(call, tenant, spec, len(some))
-                self._add_groups(
-                    call, tenant, Observations(spec, {name: groups[name] for name in some}), hashes
-                )
+                self._add_rule(call, tenant, spec, len(portion))
+                self._add_groups(call, tenant, spec, portion, hashes)
         if call.names:
             yield call
 
@@ -165,21 +156,27 @@ class RedisWindows:
             call.keys.append(self._deadlines(tenant, spec))
 
     def _add_groups(
-        self, call: _Call, tenant: str, observations: Observations, hashes: dict[str, bytes]
+        self,
+        call: _Call,
+        tenant: str,
+        spec: WindowSpec,
+        groups: Mapping[str, Batch],
+        hashes: dict[str, bytes],
     ) -> None:
-        spec, groups = observations
-        stem = self._stem(tenant, spec.state)
-        two_keys = spec.counts == "values" and not spec.closes
+        keys, args, names, state = call.keys, call.args, call.names, spec.state
+        stem = self._stem(tenant, state)
+        second_stem = self._superseded(stem) if spec.counts == "values" and not spec.closes else None
         for group, batch in groups.items():
-            name = group.encode("utf-8", "surrogatepass")
-            key = stem + digest(name)
-            call.keys.append(key)
-            if two_keys:
-                call.keys.append(self._superseded(key))
-            call.args.append(_packed(batch, hashes))
+            hashed = hashes.get(group)
+            if hashed is None:
+                hashed = hashes[group] = digest(group.encode("utf-8", "surrogatepass"))
+            keys.append(stem + hashed)
+            if second_stem is not None:
+                keys.append(second_stem + hashed)
+            args.append(_packed(batch, hashes))
             if spec.closes:
-                call.args.extend((name, int(spec.counts == "values")))
-            call.names.append((spec.state, group))
+                args.extend((group.encode("utf-8", "surrogatepass"), int(spec.counts == "values")))
+            names.append((state, group))
 
     def _scope(self, tenant: str, state: str) -> bytes:
         scope = self._scopes.get((tenant, state))
@@ -250,16 +247,36 @@ def digest(data: bytes) -> bytes:
 
 def _packed(batch: Sequence[tuple[int, str]], hashes: dict[str, bytes]) -> bytes:
     """The batch's records, sorted, each once."""
+    if len(batch) == 1:
+        time_ms, member = batch[0]
+        hashed = hashes.get(member)
+        if hashed is None:
+            hashed = hashes[member] = digest(member.encode("utf-8", "surrogatepass"))
+        return _RECORD(time_ms, hashed)
     records = []
     for time_ms, member in batch:
         hashed = hashes.get(member)
         if hashed is None:
             hashed = hashes[member] = digest(member.encode("utf-8", "surrogatepass"))
         records.append((time_ms, hashed))
-    if len(records) == 1:
-        return _RECORD(*records[0])
     return b"".join([_RECORD(*record) for record in sorted(set(records))])
 
 
-def _pairs(flat: Sequence[int]) -> list[tuple[int, int]]:
-    return list(zip(flat[::2], flat[1::2], strict=True))
+def _portions(groups: Mapping[str, Batch]) -> Iterator[Mapping[str, Batch]]:
+    if len(groups) <= _CALL_GROUPS:
+        yield groups
+        return
+    names = iter(groups)
+    while portion := list(islice(names, _CALL_GROUPS)):
+        yield {name: groups[name] for name in portion}
+
+
+def _rows(flat: Sequence[int]) -> Iterator[tuple[int, int, bool, list[tuple[int, int]]]]:
+    """Group number, size, floored, windows: as the scripts answer."""
+    at = 0
+    while at < len(flat):
+        number, size, floored, count = flat[at : at + 4]
+        after = at + 4 + 2 * count
+        windows = list(zip(flat[at + 4 : after : 2], flat[at + 5 : after : 2], strict=True)) if count else []
+        yield number, size, bool(floored), windows
+        at = after

@@ -14,14 +14,11 @@ local function next_arg()
   return ARGV[arg_at]
 end
 
-local function text(number)
-  return string.format('%.0f', number)
-end
-
 local function answer(number, size, windows, floor_until)
-  if #windows == 0 and size < 2 then return end
-  local floored = #windows > 0 and windows[1] < floor_until
-  local row = { number, size, floored and 1 or 0 }
-  for place = 1, #windows do row[place + 3] = windows[place] end
-  reply[#reply + 1] = row
+  local count = #windows
+  if count == 0 and size < 2 then return end
+  local floored = count > 0 and windows[1] < floor_until
+  local at = #reply
+  reply[at + 1], reply[at + 2], reply[at + 3], reply[at + 4] = number, size, floored and 1 or 0, count / 2
+  for place = 1, count do reply[at + 4 + place] = windows[place] end
 end

@@ -33,7 +33,7 @@ local function observe_closing(number, rule, deadlines)
     if rule.keep >= 0 and (#raw - 16) / 16 > SATURATED then raw = trimmed(raw, rule.span, rule.keep, distinct) end
     redis.call('SET', key, raw, 'PX', rule.ttl)
     if #before == 16 or time_at(before, 16, 0) ~= time_at(raw, 16, 0) then
-      redis.call('ZADD', deadlines, text(time_at(raw, 16, 0) + rule.span), name)
+      redis.call('ZADD', deadlines, time_at(raw, 16, 0) + rule.span, name)
     end
     redis.call('PEXPIRE', deadlines, rule.ttl)
   end

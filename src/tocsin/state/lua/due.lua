@@ -2,8 +2,7 @@
 -- The closing windows of one rule that end before the watermark.
 -- KEYS: the rule's sorted set of deadlines, then the groups; ARGV: watermark, committed, span,
 -- floor, whether values are counted, time to live, then the groups' names.
--- What ends before `committed` was answered and is forgotten. Reply: {group number, size, floored,
--- end, count, end, count, …}.
+-- What ends before `committed` was answered and is forgotten. Reply: as of observe.
 local watermark, committed, span = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local floor, distinct, ttl = tonumber(ARGV[4]), ARGV[5] == '1', ARGV[6]
 local reply = {}
@@ -26,7 +25,7 @@ local function decide(number, key, name)
   if not raw then return redis.call('ZREM', KEYS[1], name) end
   local size, first, drop, closed_until = (#raw - 16) / 16, 0, 0, number_at(raw, 0)
   local floor_until = number_at(raw, 8)
-  local row = { number, size, 0 }
+  local row, floored = {}, 0
   while first < size do
     local last = time_at(raw, 16, first) + span
     if last >= watermark then break end
@@ -38,7 +37,7 @@ local function decide(number, key, name)
       if count >= floor then
         row[#row + 1] = last
         row[#row + 1] = count
-        if last < floor_until then row[3] = 1 end
+        if last < floor_until then floored = 1 end
       end
     end
     first = after
@@ -48,11 +47,12 @@ local function decide(number, key, name)
     if drop == size then
       redis.call('ZREM', KEYS[1], name)
     else
-      redis.call('ZADD', KEYS[1], string.format('%.0f', time_at(raw, 16, drop) + span), name)
+      redis.call('ZADD', KEYS[1], time_at(raw, 16, drop) + span, name)
     end
   end
-  row[2] = size - drop
-  if #row > 3 then reply[#reply + 1] = row end
+  if #row == 0 then return end
+  for _, told in ipairs({ number, size - drop, floored, #row / 2 }) do reply[#reply + 1] = told end
+  for _, told in ipairs(row) do reply[#reply + 1] = told end
 end
 
 for place = 2, #KEYS do decide(place - 1, KEYS[place], ARGV[place + 5]) end

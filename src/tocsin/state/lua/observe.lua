@@ -7,7 +7,8 @@
 --   closing  first the rule's sorted set of deadlines; then one string a group, whose header is the
 --            end of the last window that is forgotten, then as for events; each group's records are
 --            followed by its name and by whether values are counted
--- Reply: for each group with something to say {its number, size, floored, time, count, time, count, …}.
+-- Reply, flat: for each group with something to say its number, size, whether it is floored, how many
+-- windows, then each one's time and count.
 local number = 0
 while arg_at < #ARGV do
   local kind = next_arg()
