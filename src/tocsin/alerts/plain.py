@@ -26,6 +26,7 @@ def plain_lines(message: Facts) -> list[str]:
 def _alert_lines(alert: Facts) -> list[str]:
     facts = [
         ("Alert", alert["title"]),
+        ("What", alert["description"]),
         ("Status", f"{alert['status']}, {alert['severity']}"),
         *((part["name"], part["value"]) for part in alert["group"]),
         ("Score", alert["score"]),
