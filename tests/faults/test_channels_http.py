@@ -14,17 +14,22 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_network
+from itertools import cycle
+from random import Random  # noqa: TID251 - seeded
 
 import pytest
 import trustme
+from msgspec.structs import replace
 from structlog.testing import capture_logs
 
 from tocsin.clock import ManualClock
 from tocsin.delivery.channels.slack import SlackChannel, SlackConfig
 from tocsin.delivery.channels.webhook import WebhookChannel, WebhookConfig
 from tocsin.delivery.outside import Outside
+from tocsin.delivery.worker import CHANNEL_PAUSE, Worker
 from tocsin.errors import PermanentFailure, TemporaryFailure
-from tocsin.model.notification import Notification
+from tocsin.model.notification import LastNotified, Notification
+from tocsin.state.outbox_redis import RedisOutbox
 
 T = datetime(2026, 3, 1, 12, tzinfo=UTC)
 CANARY = "T0CANARY/B0CANARY/xoxSECRETxox"
@@ -607,3 +612,36 @@ def test_the_config_refuses_what_it_does_not_know():
     assert WebhookConfig.model_validate({"url": "https://x.example", **LOOPBACK}).allow_private_cidrs == (
         ip_network("127.0.0.0/8"),
     )
+
+
+def test_six_hours_of_every_trouble_lose_nothing_and_repeat_nothing(receiver, slack, clock, store):
+    """F14: a real outbox, a real receiver, and a clock that is moved."""
+    outbox, back_at, wait = RedisOutbox(store), T + timedelta(hours=6), timedelta(seconds=600)
+    worker = Worker(outbox, slack(on(receiver)), clock, Random(5))
+    for number in range(60):
+        made = note({"text": f"n{number}"}, f"n{number}")
+        made = replace(made, group_key=made.id, severity="critical" if number == 59 else "low")
+        outbox.put(made, LastNotified(at=T, sequence=1))
+    held = reply(429, b"rate_limited", Retry_After="600")
+    troubles = cycle([reply(500), held, reset, half, not_http, reply(503), hang_up])
+    not_before, begun, due = T, [], T
+
+    while due is not None:
+        clock.set(max(clock.now(), due))
+        if clock.now() < back_at and not receiver.script:
+            receiver.script.append(next(troubles))
+        elif clock.now() >= back_at:
+            receiver.script.clear()
+        pending = receiver.script[0] if receiver.script else None
+        due = worker.run_once(clock.now())
+        if len(receiver.requests) > len(begun):
+            assert clock.now() >= not_before, "a request inside a Retry-After"
+            begun.append(clock.now())
+            not_before = clock.now() + (wait if pending is held else timedelta(seconds=1))
+
+    bodies = [json.loads(body)["text"] for _, _, body in receiver.requests]
+    assert sum(moment < back_at for moment in begun) > 100
+    assert sorted(bodies[-60:]) == sorted(f"n{number}" for number in range(60))
+    assert "n59" in bodies[-60:-58]
+    assert begun[-1] - back_at <= CHANNEL_PAUSE.longest + wait + timedelta(seconds=62)
+    assert {delivery.status for delivery in outbox.find()} == {"sent"}
