@@ -148,6 +148,11 @@ def _fields_for(spec: CorrelationSpec, position: int, fields: Sequence[str]) -> 
     return tuple(spec.aliases[field].get(base, field) if field in spec.aliases else field for field in fields)
 
 
+def _literal(title: str) -> str:
+    """A template that says just this: a title is no template, whatever it holds."""
+    return title.replace("{", "{{ '{' }}")
+
+
 def _highest_level(bases: Sequence[Detection]) -> Severity:
     levels = [base.doc.meta.level for base in bases if base.doc.meta.level]
     return max(levels, key=severity_rank) if levels else "medium"
@@ -202,7 +207,7 @@ def _rule(
         timespan_ms=timespan_ms,
         threshold=threshold,
         allow_missing=allow_missing,
-        headline=alert.title or meta.title,
+        headline=alert.title or _literal(meta.title),
         runbook=alert.runbook,
         context=alert.context,
         labels=labels,

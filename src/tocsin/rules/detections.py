@@ -81,7 +81,10 @@ def compile_detection(
     if doc.taxonomy.casefold() == "ecs":
         reason = "taxonomy ecs"
         doc.problems.warning(doc.meta.mark, "this version does not read taxonomy ecs; the rule does not run")
-    return Detection(doc, all_of(known), reason)
+    whole = all_of(known)
+    if codes_of(whole) == frozenset():
+        doc.problems.warning(doc.meta.mark, "no event can match: its code would have to be two at once")
+    return Detection(doc, whole, reason)
 
 
 def condition_tree(

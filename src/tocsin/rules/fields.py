@@ -7,6 +7,7 @@ A top-level field is an attribute of the event, which costs nothing; anything el
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from operator import attrgetter
 from typing import Any, NamedTuple
 
@@ -45,8 +46,12 @@ def field_of(written: str, product: str) -> Field:
     return Field(path, flat=flat, is_code=provider is not None and path == provider.code_field)
 
 
+@lru_cache(maxsize=4_096)
 def reader(field: Field) -> Reader:
-    """Reads the field as one value: for groups, counted values and evidence."""
+    """Reads the field as one value: for groups, counted values and evidence.
+
+    One reader a field, so that the engine sees which rules group alike.
+    """
     if field.flat:
         return attrgetter(attribute(field.path))
     members = all_members(field)

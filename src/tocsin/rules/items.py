@@ -75,7 +75,7 @@ def _test(question: Question, values: list[Scalar], scope: Scope) -> Test | None
     if leaf is None:
         return None
     codes = _codes(field, chain, values, scope)
-    if codes and "" not in codes:
+    if codes and "" not in codes and not chain.cased:
         wanted = frozenset(code.casefold() for code in codes)
         return Test(key, lambda event: event.code.casefold() in wanted, codes=codes, decided=True)
     # An event without a code has the code '', be its field absent, null or empty: the field decides.
@@ -84,7 +84,7 @@ def _test(question: Question, values: list[Scalar], scope: Scope) -> Test | None
 
 def _codes(field: Field, chain: Chain, values: list[Scalar], scope: Scope) -> frozenset[str] | None:
     """The event codes that can match, where the values name them; `''` for an event without one."""
-    if not field.is_code or chain.kind != "equals" or chain.transforms or chain.time_part or chain.cased:
+    if not field.is_code or chain.kind != "equals" or chain.transforms or chain.time_part:
         return None
     found: set[str] = set()
     known = {code.casefold(): code for code in scope.catalog.codes(scope.product)}

@@ -81,7 +81,9 @@ def _files(paths: Sequence[Path], told: list[Problems]) -> list[Path]:
     found: dict[Path, Path] = {}
     for path in paths:
         if path.is_dir():
-            within = sorted(file for file in path.rglob("*") if file.suffix in SUFFIXES and file.is_file())
+            within = sorted(
+                file for file in path.rglob("[!.]*") if file.suffix in SUFFIXES and file.is_file()
+            )
         else:
             within = [path]
         for file in within:

@@ -12,6 +12,7 @@ import pytest
 from tocsin.model.compiled import CompiledRule, RuleSet, WindowSpec
 from tocsin.model.event import Event
 from tocsin.rules.load import load_rules
+from tocsin.sandbox import compile_template, render
 
 LoadText = Callable[..., RuleSet]
 HEAD = "title: t\nid: base-id\nlogsource: {product: auth0}\n"
@@ -56,7 +57,7 @@ CODES: list[tuple[str, str, set[str] | None, bool]] = [
     ("{a: {type: fp}, b: {ip: 1}}", "not a", None, False),
     ("s: {type: 'f*'}", "s", None, False),
     ("s: {type|contains: f}", "s", None, False),
-    ("s: {type|cased: fp}", "s", None, False),
+    ("s: {type|cased: fp}", "s", {"fp"}, False),
     ("s: {type|neq: fp}", "s", None, False),
     ("s: {type: null}", "s", {""}, False),
     ("s: {type: [null, fp]}", "s", {"", "fp"}, False),
@@ -396,6 +397,10 @@ WARNINGS = [
     ),
     ("# nothing\n", "the file holds no rule"),
     (
+        _detection("s: {type: fp}\n    t: {type: fu}", "s and t"),
+        "no event can match: its code would have to be two at once",
+    ),
+    (
         _detection("s: {u: x}") + "taxonomy: ecs\n",
         "this version does not read taxonomy ecs; the rule does not run",
     ),
@@ -431,6 +436,14 @@ def test_a_rule_without_an_id_has_one_by_its_path_and_place(load_text: LoadText)
 
     assert len({first.rule.id, second.rule.id, "base-id"}) == 3
     assert (first.rule.name, second.rule.name) == ("t", "u")
+
+
+def test_a_title_is_no_template(load_text: LoadText) -> None:
+    headline = _only(
+        load_text(_detection("s: {u: x}").replace("title: t", "title: '{{ 7 * 7 }} {% x'"))
+    ).rule.headline
+
+    assert render(compile_template(headline), {}) == "{{ 7 * 7 }} {% x"
 
 
 OKTA = Path(__file__).parents[2] / "data" / "okta"

@@ -6,6 +6,7 @@ import math
 import operator
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
 
 from tocsin.model.compiled import WindowSpec
 
@@ -76,6 +77,12 @@ class Count:
     def holds(self, score: float) -> bool:
         """Whether the count is within the bounds."""
         return self.bounds.holds(score)
+
+    def true(self, windows: list[tuple[int, int]]) -> list[tuple[int, float]]:
+        """The windows within the bounds: all of them where the floor is what the bounds ask for."""
+        if self.bounds.monotone:
+            return cast("list[tuple[int, float]]", windows)  # an int is a float; copying costs
+        return [(at_ms, count) for at_ms, count in windows if self.bounds.holds(count)]
 
 
 def count_in_windows(state: str, span_ms: int, bounds: Bounds, *, counts: str, highest: float) -> Count:
