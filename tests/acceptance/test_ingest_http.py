@@ -17,6 +17,7 @@ from tocsin.api import HttpServer, Limits, make_app
 from tocsin.clock import ManualClock
 from tocsin.errors import ConfigError, StoreUnavailable
 from tocsin.settings import Listen
+from tocsin.telemetry import REGISTRY
 
 TOKEN = b"Bearer 0123456789abcdef0123456789abcdef"
 OLD_TOKEN = b"the-token-before-it-was-rotated-0123456789"
@@ -251,6 +252,30 @@ def test_a_store_that_takes_nothing_is_a_503_with_retry_after(receiver: House, f
     assert int(answer.headers["retry-after"]) > 0
     assert "hunter2" not in answer.text
     assert "10.0.0.1" not in answer.text
+
+
+def test_a_bug_behind_the_door_never_looks_like_success(receiver: House) -> None:
+    receiver.inbox.failure = RuntimeError("a bug")
+
+    answer = receiver.post(authorization=TOKEN)
+
+    assert answer.status_code == 500
+    assert "a bug" not in answer.text
+    receiver.inbox.failure = None
+    assert receiver.post(authorization=TOKEN).status_code == 204
+
+
+def test_answers_are_counted_but_a_strangers_names_are_no_time_series(receiver: House) -> None:
+    def count(source: str, status: str) -> float | None:
+        return REGISTRY.get_sample_value("tocsin_ingest_requests_total", {"source": source, "status": status})
+
+    before = count("tenant", "204") or 0
+    receiver.post(authorization=TOKEN)
+    receiver.post(source="made-up-by-a-stranger")
+
+    assert count("tenant", "204") == before + 1
+    assert count("made-up-by-a-stranger", "401") is None
+    assert count("unknown", "401")
 
 
 def test_a_captured_request_replayed_is_kept_again_byte_for_byte(receiver: House) -> None:

@@ -49,7 +49,14 @@ def make_app(
             Route("/-/healthy", healthy),
             Route("/-/ready", ready),
             Route("/metrics", metrics),
-        ]
+        ],
+        exception_handlers={Exception: _failed},
     )
     app.router.redirect_slashes = False  # a redirect would repeat the sender's Host header
     return app
+
+
+def _failed(request: Request, exc: Exception) -> Response:
+    """A bug of ours. uvicorn logs it and hangs up, so the sender is told not to reuse the connection."""
+    del request, exc
+    return PlainTextResponse("internal error\n", status_code=500, headers={"Connection": "close"})
