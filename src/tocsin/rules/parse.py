@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tocsin.rules.correlation_spec import read_correlation
-from tocsin.rules.document import Node, Scalar, Table, read_documents
+from tocsin.rules.document import Node, Table, read_documents
 from tocsin.rules.extension import read_extension
 from tocsin.rules.params import Chosen, read_params, with_params_set
 from tocsin.rules.problems import Mark, Problems
@@ -55,7 +55,8 @@ def _document(node: Node, index: int, problems: Problems, choose: Choose) -> Doc
             return None
 
 
-def _detection(root: Section, meta: Meta, chosen: Chosen | None) -> DetectionDoc | None:
+def _detection(root: Section, meta: Meta, chosen: Chosen | None) -> DetectionDoc:
+    """The detection; with nothing in it after a mistake, so that whoever names it finds it."""
     problems = root.problems
     tocsin = root.section("tocsin")
     params = read_params(tocsin.section("params") if tocsin else None, root.table, chosen)
@@ -65,12 +66,8 @@ def _detection(root: Section, meta: Meta, chosen: Chosen | None) -> DetectionDoc
                 param.mark, f'param "{param.name}": set is for correlations; write ${param.name} where used'
             )
     extension = read_extension(tocsin, params, correlation=False)
-    detection = root.section("detection")
-    if detection is None:
-        if isinstance(root.table.entries["detection"].node, Scalar) and not root.has("detection"):
-            problems.error(root.mark_of("detection"), "detection is empty; write a selection and a condition")
-        return None
-    selections, conditions = read_selections(detection)
+    detection = _body(root, "detection", "a selection and a condition")
+    selections, conditions = read_selections(detection) if detection else ({}, ())
     return DetectionDoc(
         meta=meta,
         product=product_of(root),
@@ -88,21 +85,15 @@ def _correlation(root: Section, meta: Meta, chosen: Chosen | None) -> Correlatio
     tocsin = root.section("tocsin")
     params = read_params(tocsin.section("params") if tocsin else None, root.table, chosen)
     changed = Section(with_params_set(root.table, params), root.name, problems)
-    section = changed.section("correlation")
-    if section is None and not changed.has("correlation"):
-        problems.error(root.mark_of("correlation"), "correlation is empty; write type, rules and condition")
+    section = _body(changed, "correlation", "type, rules and condition")
     spec = read_correlation(section, params) if section else None
     extension = read_extension(tocsin, params, correlation=True)
     return CorrelationDoc(meta, spec, root.flag("generate"), extension, problems)
 
 
 def _filter(root: Section, meta: Meta) -> FilterDoc | None:
-    section = root.section("filter")
+    section = _body(root, "filter", "rules, a selection and a condition")
     if section is None:
-        if not root.has("filter"):
-            root.problems.error(
-                root.mark_of("filter"), "filter is empty; write rules, a selection and a condition"
-            )
         return None
     rules = () if is_list_of_any(section.node("rules")) else section.scalars("rules")
     selections, conditions = read_selections(section)
@@ -114,3 +105,11 @@ def _filter(root: Section, meta: Meta) -> FilterDoc | None:
                 f'write "not ({condition.text})"',
             )
     return FilterDoc(meta, product_of(root), rules, selections, conditions, root.problems)
+
+
+def _body(root: Section, key: str, way_out: str) -> Section | None:
+    """What the document is about; None after a mistake."""
+    if not root.has(key):
+        root.problems.error(root.mark_of(key), f"{key} is empty; write {way_out}")
+        return None
+    return root.section(key)

@@ -86,3 +86,12 @@ def test_an_ambiguous_global_name_is_told_with_its_places(tmp_path: Path) -> Non
     assert 'c.yml:2:42: "same" is the name of several rules: a.yml:2, b.yml:2; use an id' in _told(
         [tmp_path], tmp_path
     )
+
+
+def test_a_mistake_of_a_base_rule_is_not_told_again_of_its_correlation(tmp_path: Path) -> None:
+    (tmp_path / "rule.yml").write_text(
+        "title: t\nname: base\ndetection: [wrong]\n---\n"
+        "title: c\ncorrelation: {type: event_count, rules: [base], timespan: 1h, condition: {gte: 2}}\n"
+    )
+
+    assert _told([tmp_path], tmp_path) == ["rule.yml:3:12: detection must be a map; this is a list"]
