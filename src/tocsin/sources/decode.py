@@ -94,19 +94,21 @@ class Decoder:
         events: list[Event] = []
         bad: list[Quarantined] = []
         limit_ms = LAST_MS if now_ms is None else now_ms + FUTURE_MS
-        decode, read, seconds = self._decode_as(records), self._read, self._seconds
+        decode, read = self._decode_as(records), self._read
+        seconds, milliseconds = self._seconds, MILLISECONDS
         provider, own_tenant = self._provider.name, self._tenant
-        utf8 = is_utf8(b"".join(records))  # What a typed decode skips is not checked to be.
         for number, record in enumerate(records, first):
             try:
                 size = len(record)
-                if size > QUICK_BYTES or openers(record, size) > MAX_DEPTH or not (utf8 or is_utf8(record)):
+                if size > QUICK_BYTES or openers(record, size) > MAX_DEPTH:
+                    raise _Unusual
+                if not (record.isascii() or is_utf8(record)):  # A typed decode does not check what it skips.
                     raise _Unusual
                 event = decode(record)
                 event_id, date, code, tenant, data = read(event)
                 if type(event_id) is not str or type(code) is not str or data is not None:
                     raise _Unusual
-                time_ms = seconds[date[:20]] + MILLISECONDS[date[20:]]
+                time_ms = seconds[date[:20]] + milliseconds[date[20:]]
                 if time_ms > limit_ms or not 0 < len(event_id) <= MAX_ID:
                     raise _Unusual
                 event.id = event_id

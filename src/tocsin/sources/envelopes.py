@@ -119,7 +119,8 @@ def _split_broken_array(body: bytes) -> list[bytes]:
                 elements.append(body[start : token.start()])
                 start = token.end()
     elements.append(body[start:])
-    return [element for element in map(bytes.strip, elements) if element]
+    # Nothing but brackets and commas is a bad record too: it must not pass in silence.
+    return [element for element in map(bytes.strip, elements) if element] or [body]
 
 
 def _split_values(body: bytes) -> list[bytes]:

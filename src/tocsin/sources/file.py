@@ -131,11 +131,13 @@ class _Metered(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        data = self._pending or self._inner.read1(len(buffer))  # type: ignore[attr-defined]
-        self._pending = b""
-        buffer[: len(data)] = data
-        self._progress(len(data), self._size)
-        return len(data)
+        if self._pending:
+            read = len(self._pending)
+            buffer[:read], self._pending = self._pending, b""
+        else:
+            read = self._inner.readinto1(buffer)  # type: ignore[attr-defined]
+        self._progress(read, self._size)
+        return read
 
 
 def _decompressed(raw: _Metered) -> io.BufferedIOBase:
@@ -179,7 +181,7 @@ def _lines(head: bytes, stream: io.BufferedIOBase) -> Iterator[bytes]:
     while block:
         cut = block.rfind(b"\n") + 1
         if cut:
-            yield rest + block[:cut]
+            yield b"".join((rest, memoryview(block)[:cut]))
             rest = block[cut:]
         elif len(rest) <= MAX_RECORD:
             rest += block

@@ -37,12 +37,10 @@ _NAN = re.compile(rb"[:\[,]\s*-?(?:NaN|Infinity)")
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
-def is_utf8(text: bytes) -> bool:
+def is_utf8(record: bytes) -> bool:
     """Whether all of it is UTF-8."""
-    if text.isascii():
-        return True
     try:
-        text.decode()
+        record.decode()
     except UnicodeDecodeError:
         return False
     return True

@@ -330,6 +330,18 @@ def test_an_array_that_breaks_off_keeps_its_whole_elements():
     assert [q.reason for q in bad] == ["not JSON"]
 
 
+@pytest.mark.parametrize("body", [b"[", b"[,,]", b"[}", b"{", b"]", b","])
+def test_brackets_alone_are_one_bad_record(body):
+    assert reason(body) == "not JSON"
+
+
+def test_what_stands_behind_an_array_is_a_bad_record():
+    events, bad = Decoder([]).decode_body(b"[" + line() + b"] garbage", now_ms=None)
+
+    assert len(events) == 1
+    assert [(q.line, q.raw) for q in bad] == [(2, b"garbage")]
+
+
 def test_ndjson_with_a_broken_first_line_loses_no_other_line():
     events, bad = Decoder([]).decode_body(b"garbage\n" + line(), now_ms=None)
 

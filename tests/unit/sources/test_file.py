@@ -163,8 +163,8 @@ def test_an_empty_file_has_no_batches(tmp_path, content):
 @pytest.mark.parametrize("chunk", [1, 7, 1_000])
 def test_a_slow_pipe_gives_the_same_events(monkeypatch, chunk):
     class Slow(io.BytesIO):
-        def read1(self, size=-1, /):
-            return super().read1(min(size, chunk))
+        def readinto1(self, buffer, /):
+            return super().readinto1(buffer[:chunk])
 
     for framing in ("lines", "indented objects"):
         few = FRAMINGS[framing][:20_000]
