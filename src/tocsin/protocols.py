@@ -216,6 +216,9 @@ class Outbox(Protocol):
     def next_due(self, channel: str) -> datetime | None:
         """When the channel's next delivery is due; None when nothing waits."""
 
+    def waiting(self, channel: str) -> int:
+        """How many of the channel's deliveries are neither sent nor dead."""
+
     def find(self, *, status: str | None = None, limit: int = 100) -> Sequence[Delivery]:
         """Deliveries, newest first."""
 

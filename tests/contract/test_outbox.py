@@ -240,6 +240,20 @@ def test_next_due_is_past_when_more_is_due_than_was_taken(outbox):
     assert outbox.next_due("oncall") <= T
 
 
+def test_waiting_counts_what_is_neither_sent_nor_dead(outbox):
+    put(outbox, "sent", "dead", "retried", "leased", "queued")
+    put(outbox, "behind", group="queued")
+    put(outbox, "m", channel="mail")
+    sent, dead, retried, _ = take(outbox, limit=4)
+    for delivery, outcome in [(sent, Sent()), (dead, Dead("x")), (retried, Retry(T + S, "x"))]:
+        outbox.settle(delivery, outcome, T)
+
+    assert (outbox.waiting("oncall"), outbox.waiting("mail"), outbox.waiting("none")) == (4, 1, 0)
+
+    outbox.requeue("dead", T)
+    assert outbox.waiting("oncall") == 5
+
+
 def test_messages_of_one_group_go_in_order(outbox):
     put(outbox, "fires", group="g")
     put(outbox, "resolves", group="g")

@@ -203,6 +203,8 @@ class Model:
                 for k in self.known.values()
                 if k.channel == channel and k.status == "queued" and self.line(k)[0] is k
             ]
+            queued = [k for k in self.known.values() if (k.channel, k.status) == (channel, "queued")]
+            assert self.outbox.waiting(channel) == len(queued)
             due = self.outbox.next_due(channel)
             assert (due is None) is (not waiting)
             assert due is None or max(due, self.now) == max(min(waiting), self.now)

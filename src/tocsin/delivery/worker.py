@@ -27,8 +27,8 @@ from tocsin.protocols import Clock, Outbox
 if TYPE_CHECKING:
     from random import Random  # noqa: TID251 - for the type only; chance is an argument
 
-# Longer than any send takes: nobody else may get a message that is being sent.
-LEASE = timedelta(minutes=5)
+# Longer than a send takes; a page whose lease was lost with its worker waits no longer than this.
+LEASE = timedelta(minutes=2)
 CHANNEL_PAUSE = RetryPolicy(first=timedelta(seconds=1), longest=timedelta(seconds=30), attempts=sys.maxsize)
 OUTAGE = 3  # failures in a row from which on an answer is a recovery
 # A message in whose sending we died this often is what kills us.
@@ -85,7 +85,9 @@ class Worker:
                 return now
             self._unwritten = (delivery, self._attempt(delivery))
             self._settle_up(self._clock.now())
-        due = self._outbox.next_due(self.channel.name)
+        name = self.channel.name
+        telemetry.OUTBOX_WAITING.labels(channel=name).set(self._outbox.waiting(name))
+        due = self._outbox.next_due(name)
         return None if due is None else max(due, self._not_before)
 
     def _attempt(self, delivery: Delivery) -> Outcome:

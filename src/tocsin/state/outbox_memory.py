@@ -130,6 +130,10 @@ class MemoryOutbox:
         with self._lock:
             return min((entry.due for _, entry in self._heads(channel)), default=None)
 
+    def waiting(self, channel: str) -> int:
+        with self._lock:
+            return sum(len(line) for (name, _), line in self._lines.items() if name == channel)
+
     def find(self, *, status: str | None = None, limit: int = 100) -> list[Delivery]:
         with self._lock:
             chosen = [e for e in self._entries.values() if status in (None, e.delivery.status)]

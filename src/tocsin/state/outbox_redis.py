@@ -3,7 +3,7 @@
 Under the root key: `delivery:ID` a hash per delivery; per channel the sorted sets `waiting` (by due
 time), `ready` (by urgency) and `leased` (by the lease's end); `line:PAIR` the unsettled deliveries
 of a (channel, group) in order, of which only the head is in those sets; `pair:PAIR` what it was
-last told; `all`, `status:STATUS` and `settled` for lists and retention.
+last told; `queued` counts by channel; `all`, `status:STATUS` and `settled` for lists and retention.
 """
 
 from __future__ import annotations
@@ -96,6 +96,10 @@ class RedisOutbox:
                 raw = self._store.client.hget(self._under("delivery", ready[0]), "next_ms")
                 return from_ms(int(raw or 0))
         return min((from_ms(int(score)) for _, score in [*waiting, *leased]), default=None)
+
+    def waiting(self, channel: str) -> int:
+        with self._store.reaching():
+            return int(self._store.client.hget(self._under("queued"), channel) or 0)
 
     def find(self, *, status: str | None = None, limit: int = 100) -> list[Delivery]:
         listed = self._under("all") if status is None else self._under("status", status)

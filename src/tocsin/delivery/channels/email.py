@@ -83,7 +83,7 @@ class EmailConfig(BaseModel):
     password: Secret | None = None
     sender: Mailbox
     to: tuple[Mailbox, ...] = Field(min_length=1)
-    timeout: Duration = timedelta(seconds=20)
+    timeout: Duration = timedelta(seconds=10)
 
     @model_validator(mode="after")
     def _login_is_whole_and_private(self) -> Self:

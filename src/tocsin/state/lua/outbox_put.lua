@@ -13,7 +13,7 @@ redis.call('HSET', delivery, 'status', 'queued', 'attempt', 0, 'ambiguous', 0, '
   'channel', channel, 'pair', pair, 'rank', rank, 'notification', notification)
 redis.call('ZADD', root .. ':all', number, id)
 redis.call('ZADD', root .. ':status:queued', number, id)
-redis.call('SADD', root .. ':channels', channel)
+redis.call('HINCRBY', root .. ':queued', channel, 1)
 
 redis.call('HSET', root .. ':pair:' .. pair, 'last', last)
 redis.call('HINCRBY', root .. ':pair:' .. pair, 'kept', 1)

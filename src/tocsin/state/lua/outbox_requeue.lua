@@ -11,6 +11,7 @@ redis.call('HSET', delivery, 'status', 'queued', 'attempt', 0, 'next_ms', now_ms
   'requeued', 1, 'order', number)
 redis.call('ZREM', root .. ':status:dead', id)
 redis.call('ZREM', root .. ':settled', id)
+redis.call('HINCRBY', root .. ':queued', channel, 1)
 redis.call('ZADD', root .. ':status:queued', born, id)
 
 local line = root .. ':line:' .. pair

@@ -27,6 +27,7 @@ end
 local status = outcome
 if outcome == 'sent' and requeued == '1' then status = 'resent' end
 redis.call('HSET', delivery, 'status', status, 'said', said, 'settled_ms', now_ms)
+redis.call('HINCRBY', root .. ':queued', channel, -1)
 redis.call('ZREM', root .. ':status:queued', id)
 redis.call('ZADD', root .. ':status:' .. status, born, id)
 redis.call('ZADD', root .. ':settled', now_ms, id)

@@ -2,7 +2,7 @@
 -- KEYS: the outbox's root. Returns how many there were.
 local root = KEYS[1]
 local ended = 0
-for _, channel in ipairs(redis.call('SMEMBERS', root .. ':channels')) do
+for _, channel in ipairs(redis.call('HKEYS', root .. ':queued')) do
   local leased = root .. ':leased:' .. channel
   for _, id in ipairs(redis.call('ZRANGE', leased, 0, -1)) do
     local delivery = root .. ':delivery:' .. id
