@@ -492,6 +492,16 @@ def test_no_error_or_log_repeats_the_url_or_the_answer(receiver, slack, behaviou
     assert CANARY not in told
 
 
+@pytest.mark.parametrize("text", [None, "", "words"])
+def test_a_ca_file_that_is_none_is_temporary_and_named(slack, tmp_path, text):
+    path = tmp_path / "ca.pem"
+    if text is not None:
+        path.write_text(text)
+
+    with pytest.raises(TemporaryFailure, match=r"ca\.pem: no certificates"):
+        slack("https://hooks.example/", Outside(ca_file=path)).send(note())
+
+
 def test_a_secret_that_is_gone_is_temporary(monkeypatch, slack):
     channel = slack("https://hooks.example/")
     monkeypatch.delenv("SLACK_URL")

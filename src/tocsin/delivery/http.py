@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from importlib.metadata import version
 from ssl import SSLCertVerificationError
 
 import httpcore2
 import httpx2
 
+from tocsin import __version__
 from tocsin.delivery.addresses import Network
 from tocsin.delivery.outside import Outside
 from tocsin.delivery.wire import CheckedTransport
@@ -82,7 +82,7 @@ def post(
             content=content,
             headers={
                 "Content-Type": "application/json",
-                "User-Agent": f"tocsin/{version('tocsin')}",
+                "User-Agent": f"tocsin/{__version__}",
                 "Accept-Encoding": "identity",
                 **headers,
             },

@@ -11,6 +11,7 @@ from typing import TextIO
 
 from tocsin.clock import SystemClock
 from tocsin.delivery.addresses import Resolve, resolve_by_system
+from tocsin.errors import ConfigError
 from tocsin.protocols import Clock
 from tocsin.settings import Secret
 
@@ -28,8 +29,17 @@ class Outside:
 
 @lru_cache(maxsize=16)
 def tls_context(ca_file: Path | None) -> ssl.SSLContext:
-    """Verifies by the system's authorities and those of `ca_file`. Made once: it costs 30 ms."""
+    """Verifies by the system's authorities and those of `ca_file`. Made once: it costs 30 ms.
+
+    Raises:
+        ConfigError: the file holds no certificate.
+    """
     context = ssl.create_default_context()
     if ca_file is not None:
-        context.load_verify_locations(cafile=ca_file)
+        try:
+            context.load_verify_locations(cafile=ca_file)
+        except OSError as exc:  # ssl.SSLError is one
+            raise ConfigError(
+                f"ca_file {ca_file}: no certificates can be read from it; it must be PEM"
+            ) from exc
     return context

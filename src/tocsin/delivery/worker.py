@@ -34,6 +34,9 @@ OUTAGE = 3  # failures in a row from which on an answer is a recovery
 # A message in whose sending we died this often is what kills us.
 MOST_AMBIGUOUS = 20
 
+# Below, a clock that runs back is only being slewed.
+CLOCK_STEP = timedelta(seconds=1)
+
 log = structlog.get_logger()
 
 
@@ -65,6 +68,7 @@ class Worker:
         self._failures = 0  # of the channel, in a row
         self._recovered = False
         self._not_before = EPOCH
+        self._seen = EPOCH
         self._unwritten: tuple[Delivery, Outcome] | None = None
 
     def run_once(self, now: datetime) -> datetime | None:
@@ -125,11 +129,19 @@ class Worker:
 
     def _settle_up(self, now: datetime) -> None:
         """Tell the store what we know and it does not; what it cannot take now, the next call tells it."""
+        self._mind_the_clock(now)
         self._write_down(now)
         if self._recovered:
             waiting = self._outbox.hasten(self.channel.name, now)
             self._recovered = False
             log.info("channel.recovered", channel=self.channel.name, waiting=waiting)
+
+    def _mind_the_clock(self, now: datetime) -> None:
+        """A clock that was set back must not make waits longer: the channel's is kept, the messages' end."""
+        if self._seen - now > CLOCK_STEP:
+            self._not_before -= self._seen - now
+            self._recovered = True
+        self._seen = now
 
     def _write_down(self, now: datetime) -> None:
         """Settle what was tried; kept until the store took it, since a sent message is not sent again."""

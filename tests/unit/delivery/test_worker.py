@@ -293,6 +293,19 @@ def test_after_an_outage_the_most_severe_goes_at_once_and_all_at_the_channels_pa
     assert times[-1] - first <= 51 * S
 
 
+def test_a_clock_that_is_set_back_does_not_hold_messages_up():
+    rig = Rig(policy=RetryPolicy(first=timedelta(minutes=5)))
+    rig.channel.script.append(TemporaryFailure("503", retry_after=20 * S))
+    rig.put("n1")
+    rig.once()
+    rig.clock.advance(-timedelta(hours=1))
+    back = rig.clock.now()
+
+    rig.run(back + timedelta(minutes=10))
+
+    assert [id_ for at, id_ in rig.channel.sent if at == back + 20 * S] == ["n1"]
+
+
 def test_a_recovery_that_the_store_missed_is_told_again():
     rig = Rig()
     rig.outbox = Flaky("hasten")
