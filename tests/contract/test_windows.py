@@ -174,7 +174,7 @@ def test_beyond_keep_the_score_is_a_floor(windows: Windows, spec: WindowSpec) ->
     assert at_ms == NOON + 40
     assert 5 <= count <= 41
     assert answer.floored
-    assert answer.size <= 2 * 5 + 2
+    assert answer.size <= 2 * 5 + 6
 
 
 @pytest.mark.parametrize("spec", [EVENTS, VALUES])

@@ -14,19 +14,41 @@ from collections.abc import Sequence
 
 from tocsin.state.members import SATURATED
 
+FEW = 32  # values up to which a look through all of them is quick, and a dict costs more than they do
 Superseded = tuple[int, int, int]  # (n, s, value): seen at s, again at n
 
 
 class Distinct:
     """The values of one group: each one's newest time, and what late windows still need."""
 
-    __slots__ = ("floor_until", "newest", "superseded", "times")
+    __slots__ = ("floor_until", "newest", "superseded", "times", "values")
 
     def __init__(self) -> None:
-        self.newest: dict[int, int] = {}
-        self.times: array[int] = array("q")  # the values of `newest`, sorted
+        self.times: array[int] = array("q")  # the newest time of each value, sorted
+        self.values: array[int] = array("q")  # the values, in the same places
+        self.newest: dict[int, int] | None = None  # value -> its newest time, once there are many
         self.superseded: list[Superseded] = []  # sorted
         self.floor_until: int | None = None  # windows that end before it may have lost values
+
+    def put(self, value: int, time_ms: int) -> None:
+        """Note the newest time of a value that is not there."""
+        place = bisect_right(self.times, time_ms)
+        self.times.insert(place, time_ms)
+        self.values.insert(place, value)
+        if self.newest is not None:
+            self.newest[value] = time_ms
+        elif len(self.times) > FEW:
+            self.newest = dict(zip(self.values, self.times, strict=True))
+
+    def _take(self, value: int, time_ms: int) -> None:
+        """Take a value and its newest time out; it is put back with another."""
+        place = self.values.index(value, bisect_left(self.times, time_ms))
+        del self.times[place], self.values[place]
+
+    def _newest_of(self, value: int) -> int | None:
+        if self.newest is not None:
+            return self.newest.get(value)
+        return self.times[self.values.index(value)] if value in self.values else None
 
     def observe(
         self, batch: Sequence[tuple[int, str]], span_ms: int, floor: int, committed_ms: int
@@ -42,18 +64,17 @@ class Distinct:
         self, batch: Sequence[tuple[int, str]], span_ms: int, floor: int, committed_ms: int
     ) -> list[tuple[int, int]]:
         windows: list[tuple[int, int]] = []
-        newest, times = self.newest, self.times
+        times = self.times
         last = len(batch) - 1
         for place, (time_ms, member) in enumerate(batch):
             value = hash(member)
-            before = newest.get(value)
+            before = self._newest_of(value)
             if before != time_ms:
                 if before is not None:
-                    del times[bisect_left(times, before)]
+                    self._take(value, before)
                     if time_ms > committed_ms:
                         self.superseded.append((time_ms, before, value))
-                newest[value] = time_ms
-                times.append(time_ms)
+                self.put(value, time_ms)
             if place == last or batch[place + 1][0] != time_ms:
                 count = len(times)
                 if count >= floor:
@@ -65,21 +86,20 @@ class Distinct:
         return windows
 
     def _insert(self, time_ms: int, value: int, committed_ms: int) -> None:
-        newest = self.newest.get(value)
+        newest = self._newest_of(value)
         if newest is None:
             # Its newest time may have been let go (a saturated group): what superseded it then stands.
             later = self.superseded[bisect_right(self.superseded, time_ms, key=_until) :]
             newest = max((until for until, _, other in later if other == value), default=None)
             if newest is None:
-                self.newest[value] = time_ms
-                insort(self.times, time_ms)
+                self.put(value, time_ms)
                 return
         if time_ms == newest:
             return
         if time_ms > newest:
-            del self.times[bisect_left(self.times, newest)]
-            self.newest[value] = time_ms
-            insort(self.times, time_ms)
+            if self._newest_of(value) is not None:
+                self._take(value, newest)
+            self.put(value, time_ms)
             self._supersede(time_ms, newest, value, committed_ms)
             return
         self._split(time_ms, value, newest, committed_ms)
@@ -133,19 +153,16 @@ class Distinct:
         if keep is not None:
             reserve = size if size > SATURATED else bisect_left(self.times, committed_ms)
             drop = max(drop, reserve - keep)
-        if drop == size:
-            self.newest, self.times = {}, array("q")
-        elif drop and drop * 2 >= size:
+        if drop and drop * 2 >= size:
             self._let_go(drop, expired, span_ms)
 
     def _let_go(self, drop: int, expired: int, span_ms: int) -> None:
-        """Drop the oldest `drop`, as far as they are older than the first that stays."""
-        oldest_kept = self.times[drop]
-        drop = bisect_left(self.times, oldest_kept)
         if drop > expired:
             self.floor_until = max(self.times[drop - 1] + span_ms + 1, self.floor_until or 0)
-        self.newest = {value: at_ms for value, at_ms in self.newest.items() if at_ms >= oldest_kept}
-        del self.times[:drop]
+        if self.newest is not None:
+            for value in self.values[:drop]:
+                del self.newest[value]
+        del self.times[:drop], self.values[:drop]
 
 
 def within_reach(ends: Sequence[int], observed: Sequence[int], span_ms: int) -> list[int]:

@@ -28,6 +28,17 @@ def unpack_one(packed: int) -> tuple[int, int]:
     return packed >> _BITS, digest - (1 << _BITS) if digest & _SIGN else digest
 
 
+def append(members: Members[int], at_ms: int, digest: int, span_ms: int, floor: int) -> list[tuple[int, int]]:
+    """Add one member newer than all; the window it ends, if that is one of at least `floor`."""
+    members.append(at_ms)
+    members.append(digest)
+    size = len(members)
+    # The window holds `floor` members exactly if the one that many places back is inside it.
+    if size < 2 * floor or members[size - 2 * floor] < at_ms - span_ms:
+        return []
+    return [(at_ms, size // 2 - first_at(members, at_ms - span_ms))]
+
+
 def insert(members: Members[int], batch: Sequence[tuple[int, str]]) -> None:
     """Add a batch, sorted by time; a member that is known already is not added again."""
     last = members[-2] if members else None

@@ -15,10 +15,11 @@ from typing import Any
 from tocsin.model.compiled import WindowSpec
 from tocsin.protocols import Counted, Observations
 from tocsin.state.distinct import Distinct
-from tocsin.state.members import SATURATED, changed, droppable, insert, pack_one, unpack_one
+from tocsin.state.members import append, changed, droppable, insert, pack_one, unpack_one
 from tocsin.state.tumbling import Tumbling
 
 _LONG_AGO = -(1 << 62)
+_LOOK_EVERY = 8  # places of an array (four members) between looks at what can go
 Batch = list[tuple[int, str]]
 _by_time = itemgetter(0)
 
@@ -122,15 +123,20 @@ class _Sliding(_Generations):
                 young[group] = held
             if isinstance(held, int):
                 held = young[group] = array("q", unpack_one(held))
-            if len(batch) > 1:
+            before = len(held)
+            at_ms, member = batch[0]
+            if len(batch) == 1 and before and at_ms > held[-2]:
+                windows = append(held, at_ms, hash(member), spec.span_ms, floor)
+            else:
                 batch = sorted(batch, key=_by_time)  # noqa: PLW2901 - the caller's list is not ours
-            newest = max(newest, batch[-1][0])
-            insert(held, batch)
-            windows = changed(held, spec.span_ms, batch, floor) if len(held) >= 2 * floor else []
+                at_ms = batch[-1][0]
+                insert(held, batch)
+                windows = changed(held, spec.span_ms, batch, floor) if len(held) >= 2 * floor else []
+            newest = max(newest, at_ms)
             floored = bool(windows) and windows[0][0] < self.floor_until.get(group, _LONG_AGO)
-            if held[0] < committed_ms or len(held) > 2 * SATURATED:
+            if before // _LOOK_EVERY != len(held) // _LOOK_EVERY:
                 self._prune(spec, group, held, committed_ms)
-            if windows or len(held) > 2:  # noqa: PLR2004 - one member is a time and a hash
+            if len(held) > 2 or windows:  # noqa: PLR2004 - one member is a time and a hash
                 counted.append(Counted(spec.state, group, windows, len(held) // 2, floored))
         self.newest = newest
         self.turn(committed_ms - spec.span_ms)
@@ -261,8 +267,7 @@ def _distinct(held: Distinct | int | None) -> Distinct:
     distinct = Distinct()
     if held is not None:
         at_ms, value = unpack_one(held)
-        distinct.newest[value] = at_ms
-        distinct.times.append(at_ms)
+        distinct.put(value, at_ms)
     return distinct
 
 
