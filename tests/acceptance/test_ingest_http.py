@@ -408,14 +408,16 @@ def test_a_request_that_never_ends_is_cut_off() -> None:
 def test_a_body_may_take_longer_than_headers_may() -> None:
     head = b"POST /v1/ingest/tenant HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nAuthorization: " + TOKEN
 
-    with house(Limits(header_timeout=timedelta(milliseconds=100))) as receiver:
-        with socket.create_connection(receiver.address, timeout=0.4) as wire:
-            wire.sendall(head + b"\r\n\r\n[")
-            with pytest.raises(TimeoutError):  # it is not cut off
-                wire.recv(1)
-            wire.sendall(b"]")
+    with (
+        house(Limits(header_timeout=timedelta(milliseconds=100))) as receiver,
+        socket.create_connection(receiver.address, timeout=0.4) as wire,
+    ):
+        wire.sendall(head + b"\r\n\r\n[")
+        with pytest.raises(TimeoutError):  # it is not cut off
+            wire.recv(1)
+        wire.sendall(b"]")
 
-            assert wire.recv(65536).startswith(b"HTTP/1.1 204 ")
+        assert wire.recv(65536).startswith(b"HTTP/1.1 204 ")
 
 
 def test_many_silent_sockets_do_not_keep_a_sender_out() -> None:

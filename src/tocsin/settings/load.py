@@ -138,8 +138,9 @@ def _problem(document: Document, model: type[BaseModel], error: ErrorDetails, un
     variable = _variable(steps)
     if variable is not None:
         return f"{variable}: {_sentence(message)}"
-    where = f"{_dotted(_real(document, steps))}: " if steps else ""
-    return document.error(steps, f"{where}{_sentence(message)}")
+    if not steps:  # said of the whole, by a validator that names the key first
+        return document.error((message.partition(":")[0],), message)
+    return document.error(steps, f"{_dotted(_real(document, steps))}: {_sentence(message)}")
 
 
 def _unknown_key(document: Document, model: type[BaseModel] | None, steps: Steps) -> str:

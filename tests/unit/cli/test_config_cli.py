@@ -91,7 +91,11 @@ def test_every_commented_setting_of_the_starter_is_a_valid_one(folder: Path) -> 
 
 def _is_commented_setting(line: str) -> bool:
     text = line.strip().removeprefix("# ")
-    return line.strip().startswith("# ") and text.split(":")[0].strip().replace("_", "").isalnum() and ":" in text
+    return (
+        line.strip().startswith("# ")
+        and text.split(":")[0].strip().replace("_", "").isalnum()
+        and ":" in text
+    )
 
 
 def test_mistakes_everywhere_are_told_in_one_run(folder: Path) -> None:

@@ -182,8 +182,8 @@ def test_without_a_file_everything_has_a_default() -> None:
         ),
         ("unsafe_store: maybe", "unsafe_store: input should be a valid boolean"),
         (
-            "heartbeat: {channel: pager, every: 5m}",
-            'heartbeat: there is no channel "pager"; there are: terminal',
+            "\nheartbeat: {channel: pager, every: 5m}",
+            'tocsin.yml:2: heartbeat: there is no channel "pager"; there are: terminal',
         ),
         ("channels: {x: slack}", "tocsin.yml:1: channels.x: input should be a valid dictionary"),
         ("- a\n- b", "tocsin.yml:1: settings are `key: value` lines"),
