@@ -18,8 +18,9 @@ from tempfile import mkdtemp
 import pytest
 
 from tocsin.errors import StoreInUse, StoreUnavailable
+from tocsin.state.binary import find_binary
 from tocsin.state.connection import open_store
-from tocsin.state.embedded import EmbeddedServer, find_binary, running_url
+from tocsin.state.embedded import EmbeddedServer, running_url
 
 OWNER = """
 import sys, pathlib
