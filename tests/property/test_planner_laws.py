@@ -37,9 +37,11 @@ def node(
     routes: tuple[Route, ...] = (),
     *,
     on: bool = False,
+    group_: str = "",
 ) -> Route:
     return Route(
         path=path,
+        group=group_ or path,
         channels=tuple(channels.split()),
         group_by=("entity",),
         group_wait=wait * SECOND,
@@ -59,6 +61,7 @@ ROUTES = node(
         node("{}/a", "oncall soc", 0, 'severity=~"high|critical"', on=True),
         node("{}/b", "soc", 20, "team=blue"),
         node("{}/c", "", 20, "team=nobody"),
+        node("{}/d", "mail", 0, "severity=medium", group_="{}"),
     ),
 )
 
@@ -318,15 +321,15 @@ def _sequence_stands_still(last, members, now, live, real=planner._remembered):
 
 
 def _silenced_are_listed(members):
-    return [s.alert for s in members if not judge.is_over(s.alert) and not s.member.former]
+    return [s for s in members if not judge.is_over(s.alert) and not s.member.former]
 
 
 def _repeats_list_nothing_held_as_told(members, real=planner._listed):
     return real(members)[:1]
 
 
-def _due_at_once(route, members, news, last, real=planner._due):
-    return (from_ms(0), real(route, members, news, last)[1])
+def _due_at_once(members, news, last, real=planner._due):
+    return (from_ms(0), real(members, news, last)[1])
 
 
 def _only_the_homes_of_now(alert, homes, last):

@@ -92,7 +92,7 @@ def alert_facts(alert: Alert, title: str, *, external_url: str, zone: tzinfo) ->
         "entity": clean(alert.labels.get("entity", "")),
         "group": [{"name": name_of(field), "value": clean(value)} for field, value in alert.group.items()],
         "score": score_text(alert),
-        "events": _number(alert.evidence.total, floor=alert.evidence.approximate),
+        "events": _more_events(alert),
         "timespan": _timespan(alert),
         "started": _moment(alert.started_ms, zone),
         "last": _moment(alert.last_ms, zone),
@@ -150,6 +150,12 @@ def _number(number: float, *, floor: bool) -> str:
 
 def _plain_number(score: float) -> float:
     return int(score) if math.isfinite(score) and score == int(score) else round(score, 3)
+
+
+def _more_events(alert: Alert) -> str:
+    """How many events the episode had, where that is more than its score says; else empty."""
+    evidence = alert.evidence
+    return _number(evidence.total, floor=evidence.approximate) if evidence.total > alert.score else ""
 
 
 def _status(alert: Alert) -> str:

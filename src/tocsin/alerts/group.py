@@ -107,7 +107,7 @@ def _homes(root: Route, labels: Mapping[str, str]) -> Iterable[Home]:
         names = sorted(labels) if ALL_LABELS in route.group_by else route.group_by
         values = {name: labels.get(name, "") for name in names}
         for channel in route.channels:
-            yield Home(route, group_key(route.path, values), values, channel)
+            yield Home(route, group_key(route.group, values), values, channel)
 
 
 def _by_channel(homes: Iterable[Home]) -> dict[str, Home]:
@@ -117,9 +117,9 @@ def _by_channel(homes: Iterable[Home]) -> dict[str, Home]:
     return found
 
 
-def group_key(path: str, labels: Mapping[str, str]) -> str:
+def group_key(group: str, labels: Mapping[str, str]) -> str:
     """`{}/{severity="high"}:{entity="ip:203.0.113.9"}`: the same for ever, printable, of bounded length."""
-    key = path + ":{" + ",".join(f"{name}={json.dumps(value)}" for name, value in labels.items()) + "}"
+    key = group + ":{" + ",".join(f"{name}={json.dumps(value)}" for name, value in labels.items()) + "}"
     if len(key) <= LONGEST_KEY:
         return key
     digest = hashlib.blake2b(key.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()

@@ -80,31 +80,40 @@ def _decide(
     home: Home, group: list[Standing], last: LastNotified | None, now: datetime, live: frozenset[str]
 ) -> tuple[list[Send | Held], datetime | None]:
     """A message of this group now, or its news held; and when time alone will change that."""
-    again = max(home.route.repeat_interval, home.route.group_interval)
     news = [standing for standing in group if standing.news is not None]
+    listed = _listed(group)
     if news:
         reason = _reason(news, last)
-        at, hold = _due(home.route, group, news, last)
-    elif last is not None and _listed(group):
-        reason, at, hold = Reason.REPEAT, last.at + again, Hold.INTERVAL
+        at, hold = _due(group, news, last)
+    elif last is not None and listed:
+        reason, at, hold = Reason.REPEAT, last.at + _repeat(listed), Hold.INTERVAL
     else:
         return [], None
     if at > now:
         return [Held(standing.alert.id, home.channel, hold, at) for standing in news], at
-    send = _send(home, group, reason, _remembered(last, group, now, live))
-    return [send], now + again if send.firing else None
+    send = _send(group, reason, _remembered(last, group, now, live))
+    return [send], now + _repeat(listed) if listed else None
 
 
-def _due(
-    route: Route, group: list[Standing], news: list[Standing], last: LastNotified | None
-) -> tuple[datetime, Hold]:
-    """A group in which nothing told is alive gathers first; any other waits for its next turn."""
-    gathered = from_ms(min(standing.alert.found_ms for standing in news)) + route.group_wait
-    if last is None:
-        return gathered, Hold.WAITING
-    turn = last.at + route.group_interval
+def _due(group: list[Standing], news: list[Standing], last: LastNotified | None) -> tuple[datetime, Hold]:
+    """When the most urgent of the news is due, and what it waits for until then.
+
+    A group in which nothing told is alive gathers first; any other waits for its next turn.
+    """
     alive = any(s.member.word is not None and s.member.word.status == "firing" for s in group)
-    return (turn, Hold.INTERVAL) if alive or turn >= gathered else (gathered, Hold.WAITING)
+    times = []
+    for standing in news:
+        route = standing.member.home.route
+        gathered = from_ms(standing.alert.found_ms) + route.group_wait
+        turn = gathered if last is None else last.at + route.group_interval
+        waits = last is None or (not alive and gathered > turn)
+        times.append((gathered, Hold.WAITING) if waits else (turn, Hold.INTERVAL))
+    return min(times)
+
+
+def _repeat(listed: list[Standing]) -> timedelta:
+    routes = [standing.member.home.route for standing in listed]
+    return min(max(route.repeat_interval, route.group_interval) for route in routes)
 
 
 def _reason(news: list[Standing], last: LastNotified | None) -> Reason:
@@ -114,10 +123,10 @@ def _reason(news: list[Standing], last: LastNotified | None) -> Reason:
     return next(reason for reason in Reason if reason in present)
 
 
-def _listed(group: list[Standing]) -> list[Alert]:
-    """The group's firing alerts that a message lists."""
+def _listed(group: list[Standing]) -> list[Standing]:
+    """The group's firing alerts, those that a message lists."""
     return [
-        standing.alert
+        standing
         for standing in group
         if not is_over(standing.alert) and standing.held is None and not standing.member.former
     ]
@@ -128,14 +137,15 @@ def _ended(group: list[Standing]) -> list[Alert]:
     return [s.alert for s in group if s.news is not None and is_over(s.alert)]
 
 
-def _send(home: Home, group: list[Standing], reason: Reason, last: LastNotified) -> Send:
+def _send(group: list[Standing], reason: Reason, last: LastNotified) -> Send:
+    home = min(group, key=lambda standing: _worst_first(standing.alert)).member.home
     return Send(
         id=notification_id(home.group_key, home.channel, last.sequence),
         group_key=home.group_key,
         channel=home.channel,
         route=home.route.path,
         labels=home.labels,
-        firing=sorted(_listed(group), key=_worst_first),
+        firing=sorted((standing.alert for standing in _listed(group)), key=_worst_first),
         resolved=sorted(_ended(group), key=_worst_first),
         reason=reason,
         news=frozenset(standing.alert.id for standing in group if standing.news is not None),
@@ -150,7 +160,7 @@ def _remembered(
     known = last or LastNotified(at=now, sequence=0)
     ended = {alert.id for alert in _ended(group)}
     kept = {id_: severity for id_, severity in known.firing.items() if id_ in live and id_ not in ended}
-    firing = kept | {alert.id: str(alert.severity) for alert in _listed(group)}
+    firing = kept | {s.alert.id: str(s.alert.severity) for s in _listed(group)}
     resolved = ((known.resolved & live) | ended) - set(firing)
     return LastNotified(at=now, sequence=known.sequence + 1, firing=firing, resolved=resolved)
 

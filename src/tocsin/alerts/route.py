@@ -14,12 +14,16 @@ class Route:
     """One node of the routing tree, with everything it inherited filled in.
 
     `path` names it by the matchers that lead to it, so that moving a route in the file changes
-    nothing. `channels` may be empty: told to nobody, on purpose. `group_wait` is how long a new
+    nothing. `group` names the conversation its alerts are told in: the nearest route above, or
+    itself, that says who is told or how to group. So a route that only changes the timing makes its
+    alerts more urgent without parting them from the others of the same attacker. `channels` may be
+    empty: told to nobody, on purpose. `group_wait` is how long a new
     group gathers before its first message, `group_interval` the least time between two messages,
     `repeat_interval` how often an unchanged firing group is told again.
     """
 
     path: str
+    group: str
     channels: tuple[str, ...]
     group_by: tuple[str, ...]
     group_wait: timedelta

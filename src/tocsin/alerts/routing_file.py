@@ -30,6 +30,7 @@ _CLOSES = (yaml.FlowSequenceEndToken, yaml.FlowMappingEndToken, yaml.BlockEndTok
 _Place = tuple[str | int, ...]
 _DEFAULTS = Route(
     path="{}",
+    group="{}",
     channels=(),
     group_by=("entity",),
     group_wait=timedelta(seconds=10),
@@ -175,6 +176,7 @@ def _unknown_channels(
 def _built(spec: RouteSpec, parent: Route, path: str) -> Route:
     route = Route(
         path=path,
+        group=parent.group if spec.channels is None and spec.group_by is None else path,
         channels=parent.channels if spec.channels is None else tuple(dict.fromkeys(spec.channels)),
         group_by=parent.group_by if spec.group_by is None else tuple(dict.fromkeys(spec.group_by)),
         group_wait=parent.group_wait if spec.group_wait is None else spec.group_wait,

@@ -17,14 +17,21 @@ DAY = timedelta(days=1)
 
 
 def route(
-    path: str, *channels: str, wait: int = 30, matchers: tuple[str, ...] = (), routes: tuple[Route, ...] = ()
+    path: str,
+    *channels: str,
+    wait: int = 30,
+    matchers: tuple[str, ...] = (),
+    routes: tuple[Route, ...] = (),
+    group: str = "",
+    interval: int = 300,
 ) -> Route:
     return Route(
         path=path,
+        group=group or path,
         channels=channels,
         group_by=("entity",),
         group_wait=wait * SECOND,
-        group_interval=300 * SECOND,
+        group_interval=interval * SECOND,
         repeat_interval=3600 * SECOND,
         matchers=tuple(parse_matcher(text) for text in matchers),
         routes=routes,
@@ -267,6 +274,19 @@ def test_a_raised_alert_on_the_same_channel_is_told_at_once_by_the_impatient_rou
     assert told(desk.at(400, ended(alert, 390))) == [(Reason.RESOLVED, [], ["1"])]
 
 
+def test_an_urgent_alert_makes_the_message_of_its_group_come_sooner(opened):
+    urgent = route("{}/high", "mail", wait=0, matchers=("severity=high",), group="{}", interval=20)
+    desk = Desk(route("{}", "mail", routes=(urgent,)))
+    low, high = opened(1, severity="low"), opened(2, at=5, severity="high")
+
+    assert why(desk.at(4, low)) == [(Hold.WAITING, T0 + 30 * SECOND)]
+    assert told(desk.at(5, low, high)) == [(Reason.FIRST, ["2", "1"], [])]
+    low.severity = "high"
+    assert told(desk.at(25, low, high)) == [(Reason.RAISED, ["1", "2"], [])]
+    third = opened(3, at=26, severity="low")
+    assert why(desk.at(26, low, high, third)) == [(Hold.INTERVAL, T0 + 325 * SECOND)]
+
+
 def test_each_group_and_each_channel_has_a_message_of_its_own_worst_first(opened):
     desk = Desk(route("{}", "mail", "soc", wait=0))
     low = opened(1, severity="low", labels={"entity": "user:a"})
@@ -313,6 +333,7 @@ def test_a_long_label_makes_a_short_key_and_two_long_ones_differ(desk, opened):
 def test_three_dots_group_every_alert_by_itself(opened):
     everything = Route(
         path="{}",
+        group="{}",
         channels=("mail",),
         group_by=("...",),
         group_wait=0 * SECOND,

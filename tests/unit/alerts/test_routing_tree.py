@@ -87,6 +87,13 @@ def test_a_route_keeps_its_name_when_others_move(written):
     assert root.routes[0].path == '{}/{severity=~"high|critical"}'
 
 
+def test_a_route_that_names_channels_or_grouping_is_a_conversation_of_its_own(written):
+    high, blue, nobody = load_routing(written(EXAMPLE), CHANNELS).routes
+
+    assert (high.group, blue.group, nobody.group) == (high.path, "{}", nobody.path)
+    assert high.routes[0].group == high.routes[0].path
+
+
 def test_two_routes_with_the_same_matchers_have_different_names(written):
     text = EXAMPLE + "        - matchers: [team=blue]\n"
 
@@ -98,6 +105,7 @@ def test_two_routes_with_the_same_matchers_have_different_names(written):
 def test_the_shipped_file_tells_the_terminal_and_groups_by_entity():
     root = load_routing(SHIPPED, {"terminal"})
 
+    assert {route.group for route in [root, *root.routes]} == {"{}"}
     assert root.channels == ("terminal",)
     assert root.group_by == ("entity",)
     for severity in ("high", "critical"):
@@ -113,7 +121,7 @@ def test_the_shipped_file_tells_the_terminal_and_groups_by_entity():
 def test_the_commented_example_in_the_shipped_file_is_right_too(written):
     lines = SHIPPED.read_text(encoding="utf-8").split("\n")
     start = next(number for number, line in enumerate(lines) if "put instead" in line)
-    taken = [line for number, line in enumerate(lines) if not (start - 3 < number < start)]
+    taken = [line for number, line in enumerate(lines) if not (start - 4 < number < start)]
     text = "\n".join(
         line.replace("# - ", "- ").replace("#   ", "  ") if "        #" in line else line for line in taken
     )
