@@ -93,8 +93,7 @@ class Engine:
             if not windows:
                 continue
             rule, correlation, _, readers = self._by_state[state]
-            score, holds = correlation.score, correlation.holds
-            instants = [(at_ms, reached) for at_ms, count in windows if holds(reached := score(count))]
+            instants = correlation.true(windows)
             if instants:
                 events = sighted[state].groups.get(group, []) if state in sighted else []
                 yield Triggers(

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple, Protocol
 
-from tocsin.model.alert import Alert, Change, Reader, Sighting, Triggers
+from tocsin.model.alert import Alert, Change, Reader, Sightings, Triggers
 from tocsin.model.compiled import WindowSpec
 from tocsin.model.event import Event
 from tocsin.model.notification import Delivery, LastNotified, Notification, Outcome
@@ -136,7 +136,7 @@ class EvidenceStore(Protocol):
         `newest_ms` is the batch's newest event time.
         """
 
-    def recall(self, trigger: Triggers, from_ms: int, to_ms: int) -> list[Sighting]:
+    def recall(self, trigger: Triggers, from_ms: int, to_ms: int) -> Sightings:
         """The sightings of the trigger's rule and group inside `[from_ms, to_ms]`, by time and id."""
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tocsin.model.alert import Alert, ChangeKind, Triggers
+from tocsin.model.alert import Alert, ChangeKind, Sightings, Triggers
 from tocsin.model.event import Event
 from tocsin.model.rule import Rule, SeverityBound
 from tocsin.protocols import Alerts
@@ -70,7 +70,7 @@ def _agrees(
 
 
 def _memory() -> Alerts:
-    return MemoryAlerts(lambda *_: [])
+    return MemoryAlerts(lambda *_: Sightings([], [], []))
 
 
 @given(BATCHES, st.integers(0, 8))
@@ -92,7 +92,7 @@ def test_an_episode_fires_once_it_has_lasted_for_long_enough(
 def test_redis_folds_as_memory_does(store: Store, batches: list[Instants], resolve_after_ms: int) -> None:
     fresh = Store(store.client, "unix://test", prefix=f"{store.prefix}-{next(FRESH)}")
 
-    _agrees(lambda: RedisAlerts(fresh, lambda *_: []), batches, resolve_after_ms)
+    _agrees(lambda: RedisAlerts(fresh, lambda *_: Sightings([], [], [])), batches, resolve_after_ms)
 
 
 @given(INSTANTS, st.integers(0, 8), st.integers(0, 80))
@@ -158,8 +158,8 @@ def _join_keeps_both(self: episodes.Folder, near: list[episodes.Episode]) -> epi
     return near[0]
 
 
-def _absorbs_no_start(kept: episodes.Episode, other: episodes.Episode) -> None:
-    kept.alert.last_ms = max(kept.alert.last_ms, other.alert.last_ms)
+def _absorbs_no_start(self: episodes.Episode, other: episodes.Episode) -> None:
+    self.alert.last_ms = max(self.alert.last_ms, other.alert.last_ms)
 
 
 @pytest.mark.parametrize(
@@ -168,7 +168,7 @@ def _absorbs_no_start(kept: episodes.Episode, other: episodes.Episode) -> None:
         (episodes.Episode, "near", _near_misses_the_edge),
         (episodes.Episode, "near", _near_looks_only_forward),
         (episodes.Folder, "_join", _join_keeps_both),
-        (episodes, "_absorb", _absorbs_no_start),
+        (episodes.Episode, "absorb", _absorbs_no_start),
     ],
     ids=["the edge is outside", "no late start", "no merge", "a merge forgets the start"],
 )

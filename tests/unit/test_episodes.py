@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from tocsin.model.alert import Alert, Change, ChangeKind, Sighting, Triggers, Value
+from tocsin.model.alert import Alert, Change, ChangeKind, Sightings, Triggers, Value
 from tocsin.model.event import Event, attribute, event_type
 from tocsin.model.rule import Rule, SeverityBound
 from tocsin.state.alerts_memory import MemoryAlerts
-from tocsin.state.episodes import entity
+from tocsin.state.opening import entity
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 Login: Any = event_type({"ip", "user_name"})
@@ -38,7 +38,7 @@ def _fold(alerts: MemoryAlerts, *seen: tuple[int, float, str], late_before_ms: i
 
 
 def _alerts() -> MemoryAlerts:
-    return MemoryAlerts(lambda *_: [])
+    return MemoryAlerts(lambda *_: Sightings([], [], []))
 
 
 def _only(alerts: MemoryAlerts) -> Alert:
@@ -74,7 +74,7 @@ def test_evidence_of_a_change_holds_what_came_up_to_it_and_no_more() -> None:
 
 
 def test_evidence_of_an_opening_begins_with_what_the_group_was_seen_with_before() -> None:
-    before = [Sighting(1, "e1", ("zoe", "a.EXAMPLE")), Sighting(10, "e10", ("ann", "A.example"))]
+    before = Sightings([1, 10], ["e1", "e10"], [["zoe", "ann"], ["a.EXAMPLE", "A.example"]])
     alerts = MemoryAlerts(lambda *_: before)
     trigger = Triggers(RULE, "acme", "a.example", [(10, 3.0)], [_event(10, "ann")], READERS, state="s")
 

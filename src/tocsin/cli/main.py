@@ -9,6 +9,7 @@ import typer
 
 from tocsin import __version__
 from tocsin.cli.config import config_app, init
+from tocsin.cli.events import events
 from tocsin.cli.replay import replay
 from tocsin.cli.rules import app as rules_app
 from tocsin.cli.run import run
@@ -26,6 +27,7 @@ app = typer.Typer(
 )
 app.command()(run)
 app.command()(replay)
+app.command()(events)
 app.add_typer(rules_app, name="rules")
 app.add_typer(config_app, name="config")
 app.command()(init)

@@ -7,7 +7,8 @@ the `*_at` properties are aware datetimes for everything that shows them.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Literal, NamedTuple
@@ -109,12 +110,25 @@ class Change(NamedTuple):
     alert: Alert
 
 
-class Sighting(NamedTuple):
-    """What evidence keeps of an event: `values` are what the trigger's readers read, in order."""
+@dataclass(frozen=True, slots=True)
+class Sightings:
+    """What evidence keeps of some events, by column; ordered by time and id, each event once.
 
-    time_ms: int
-    id: str
-    values: tuple[str | None, ...]
+    `columns` are what the trigger's readers read: a list of values per reader.
+    """
+
+    times_ms: list[int]
+    ids: list[str]
+    columns: list[list[object]]
+
+    @classmethod
+    def of(cls, events: Iterable[Event], readers: Sequence[Reader]) -> Sightings:
+        """The sightings of these events."""
+        by_id = {(event.time_ms, event.id): event for event in events}
+        keys = sorted(by_id)
+        ordered = [by_id[key] for key in keys]
+        columns: list[list[object]] = [list(map(reader, ordered)) for reader in readers]
+        return cls([at for at, _ in keys], [name for _, name in keys], columns)
 
 
 Reader = Callable[[Event], object]  # one field of an event; None where it has none

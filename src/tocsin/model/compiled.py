@@ -44,6 +44,9 @@ class Correlation(Protocol):
     def holds(self, score: float) -> bool:
         """Whether the rule is true at that score."""
 
+    def true(self, windows: list[tuple[int, int]]) -> list[tuple[int, float]]:
+        """Of windows `(at_ms, count)` of at least the spec's floor, `(at_ms, score)` where it holds."""
+
 
 @dataclass(frozen=True, slots=True)
 class Matcher:

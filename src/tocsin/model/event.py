@@ -23,7 +23,7 @@ ATTRIBUTE_PREFIX = "v_"
 _OURS = {name: f"tocsin/{name}" for name in ("id", "time_ms", "provider", "tenant", "code", "raw", "parsed")}
 
 
-class Event(msgspec.Struct, kw_only=True, eq=False, rename=_OURS):
+class Event(msgspec.Struct, kw_only=True, eq=False, gc=False, rename=_OURS):
     """One event.
 
     `id` is the vendor's own (Auth0: `log_id`), unique within the tenant; `time_ms` is when it
@@ -81,6 +81,7 @@ def _event_type(fields: frozenset[str]) -> type[Event]:
         bases=(Event,),
         kw_only=True,
         eq=False,
+        gc=False,  # an event never refers to itself, and the collector need not walk a million of them
         rename=names,
     )
     return cast("type[Event]", made)

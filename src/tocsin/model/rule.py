@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -58,6 +59,12 @@ class Rule:
     severity_bounds: tuple[SeverityBound, ...] = ()
     resolve_after_ms: int = 900_000
     for_ms: int = 0
+
+    def score_within(self, severity: str) -> float:
+        """The highest score that asks for no more than this severity."""
+        rank = severity_rank(severity)
+        above = [bound.gte for bound in self.severity_bounds if severity_rank(bound.severity) > rank]
+        return math.nextafter(min(above), -math.inf) if above else math.inf
 
     def severity_of(self, score: float) -> Severity:
         """The severity that a score deserves: never below the rule's own."""

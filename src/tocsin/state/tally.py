@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from tocsin.model.alert import Evidence, Reader, Sighting, Value
-from tocsin.model.event import Event, as_text
+from tocsin.model.alert import Evidence, Sightings, Value
+from tocsin.model.event import as_text
 
 TOP_VALUES = 20
 NEWEST_EVENTS = 50
@@ -40,29 +40,17 @@ class Tally:
             counts.update({value.text: value.count for value in evidence.values.get(field, [])})
         return tally
 
-    def add(self, events: Sequence[Event], readers: Sequence[Reader]) -> None:
-        """Add events, oldest first; `readers` begin with those of the fields."""
-        if not events:
+    def add(self, sightings: Sightings) -> None:
+        """Count more events; the columns begin with those of the fields."""
+        if not sightings.ids:
             return
-        self.total += len(events)
-        self.through_ms = max(self.through_ms, events[-1].time_ms)
-        self._ids = [*self._ids, *(event.id for event in events[-NEWEST_EVENTS:])][-NEWEST_EVENTS:]
-        for counts, reader in zip(self._counts, readers, strict=False):
+        self.total += len(sightings.ids)
+        self._ids = [*self._ids, *sightings.ids[-NEWEST_EVENTS:]][-NEWEST_EVENTS:]
+        for counts, column in zip(self._counts, sightings.columns, strict=False):
             try:
-                counts.update(map(reader, events))
+                counts.update(column)
             except TypeError:  # a list or an object is no key of a dict
-                counts.update(as_text(reader(event)) for event in events)
-        self._trim()
-
-    def add_sightings(self, sightings: Sequence[Sighting]) -> None:
-        """Add what the evidence store remembered, oldest first."""
-        if not sightings:
-            return
-        self.total += len(sightings)
-        self.through_ms = max(self.through_ms, sightings[-1].time_ms)
-        self._ids = [*self._ids, *(sighting.id for sighting in sightings)][-NEWEST_EVENTS:]
-        for index, counts in enumerate(self._counts):
-            counts.update(sighting.values[index] for sighting in sightings)
+                counts.update(as_text(value) for value in column)
         self._trim()
 
     def merge(self, other: Tally) -> None:
@@ -73,10 +61,6 @@ class Tally:
         self._approximate |= other._approximate
         for counts, others in zip(self._counts, other._counts, strict=True):
             counts.update(others)
-
-    def knows(self, event_id: str) -> bool:
-        """Whether the event is among the newest."""
-        return event_id in self._ids
 
     def evidence(self) -> Evidence:
         """As it stands: texts capped, ties by text, so that the same events give the same evidence."""
