@@ -39,7 +39,13 @@ _BEARER = re.compile(r"\b(Bearer|Basic)\s+[^\s\"',;]+", re.IGNORECASE)
 _UNSEEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ud800-\udfff\ufeff]"
 )
-_LOUD = ("httpx2", "httpcore2", "apscheduler", "uvicorn.access")  # their INFO is our DEBUG
+# Their INFO is our DEBUG; and uvicorn warns of every request that a scanner gets wrong.
+_LOUD = {
+    "httpx2": logging.WARNING,
+    "httpcore2": logging.WARNING,
+    "apscheduler": logging.WARNING,
+    "uvicorn": logging.ERROR,
+}
 
 
 def setup_logging(*, level: str = "info", stream: TextIO | None = None, as_json: bool | None = None) -> None:
@@ -67,8 +73,8 @@ def setup_logging(*, level: str = "info", stream: TextIO | None = None, as_json:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(_level(level))
-    for name in _LOUD:
-        logging.getLogger(name).setLevel(max(_level(level), logging.WARNING))
+    for name, least in _LOUD.items():
+        logging.getLogger(name).setLevel(max(_level(level), least))
 
 
 def _level(name: str) -> int:
