@@ -18,6 +18,8 @@ from tocsin.rules.scope import Scope
 from tocsin.rules.tree import Predicate, Test, Tree
 from tocsin.rules.values import leaf_for
 
+MOST_HINTS = 100  # a file; looking for the nearest code is slow, and a file may be hostile
+
 
 class Question(NamedTuple):
     """What is asked: a field, as compiled and as written, and how it is compared."""
@@ -97,7 +99,8 @@ def _codes(field: Field, chain: Chain, values: list[Scalar], scope: Scope) -> fr
             return None
         found |= {code, code.casefold(), known.get(code.casefold(), code)}
         if known and code.casefold() not in known:
-            near = scope.catalog.nearest_code(scope.product, code)
+            few = len(scope.problems.warnings) < MOST_HINTS
+            near = scope.catalog.nearest_code(scope.product, code) if few else None
             hint = f'did you mean "{near}"?' if near else "look it up with `tocsin events`"
             scope.problems.warning(value.mark, f'unknown {scope.product} event code "{code}"; {hint}')
     return frozenset(found)

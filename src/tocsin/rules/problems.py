@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from itertools import islice
 from typing import NamedTuple
 
 from tocsin.errors import RuleError
 
 NEAR_ENOUGH = 0.6  # difflib's own default: a typo, not another word
+LONGEST_NAME = 100
+MOST_NAMES = 500
+MOST_SHOWN = 50
 
 
 class Mark(NamedTuple):
@@ -37,7 +41,9 @@ class Problems:
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name most like this one, upper and lower case aside; None where nothing is near."""
-    folded = {word.casefold(): word for word in known}
+    if len(name) > LONGEST_NAME:
+        return None  # comparing is quadratic, and a file may be hostile
+    folded = {word.casefold(): word for word in islice(known, MOST_NAMES) if len(word) <= LONGEST_NAME}
     near = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=NEAR_ENOUGH)
     return folded[near[0]] if near else None
 
@@ -48,4 +54,8 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     near = nearest(name, words)
     if near is not None:
         return f'did you mean "{near}"?'
-    return f"known are {', '.join(sorted(words))}" if words else "there is none"
+    if not words:
+        return "there is none"
+    shown = sorted(word[:LONGEST_NAME] for word in words)
+    more = f" and {len(shown) - MOST_SHOWN} more" if len(shown) > MOST_SHOWN else ""
+    return f"known are {', '.join(shown[:MOST_SHOWN])}{more}"

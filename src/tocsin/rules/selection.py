@@ -11,6 +11,8 @@ from tocsin.rules.modifiers import Chain, parse_key
 from tocsin.rules.scope import Scope
 from tocsin.rules.tree import Tree, all_of, any_of, negated
 
+LONGEST_VALUE = 10_000  # characters
+
 
 def selection_tree(name: str, node: Node, scope: Scope) -> Tree | None:
     """The tree of one selection; None after a mistake, which is noted."""
@@ -57,11 +59,24 @@ def _item(key: str, entry: Entry, scope: Scope) -> Tree | None:
     written, chain = parsed
     if not written:
         return _keywords(values, chain, scope)
+    if not _are_short(values, scope):
+        return None
     question = Question(field_of(written, scope.product), written, chain, entry.key_mark)
     return _combined(tests_for(question, values, scope), chain)
 
 
+def _are_short(values: tuple[Scalar, ...], scope: Scope) -> bool:
+    """Patterns are compiled, which takes long for long ones, and a file may be hostile."""
+    long = [value for value in values if len(value.text) > LONGEST_VALUE]
+    for value in long:
+        message = f"a value has {len(value.text)} characters; it may have {LONGEST_VALUE}"
+        scope.problems.error(value.mark, message)
+    return not long
+
+
 def _keywords(values: tuple[Scalar, ...], chain: Chain, scope: Scope) -> Tree | None:
+    if not _are_short(values, scope):
+        return None
     return _combined(keyword_tests(values, chain, scope), chain)
 
 

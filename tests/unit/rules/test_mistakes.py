@@ -95,3 +95,29 @@ def test_a_mistake_of_a_base_rule_is_not_told_again_of_its_correlation(tmp_path:
     )
 
     assert _told([tmp_path], tmp_path) == ["rule.yml:3:12: detection must be a map; this is a list"]
+
+
+HOSTILE = {
+    "a long value": "    s: {u|re: '" + "(a{1,1000})" * 50_000 + "'}\n    condition: s\n",
+    "a long condition": "    s: {u: x}\n    condition: " + " or ".join(["s"] * 100_000) + "\n",
+    "many negations": "    s: {u: x}\n    condition: " + "not " * 100_000 + "s\n",
+    "brackets": "    s: {u: x}\n    condition: " + "(" * 100_000 + "s\n",
+    "placeholders that multiply": (
+        "    s: {u|expand: '" + "%p%" * 99 + "'}\n    condition: s\n"
+        "tocsin: {params: {p: {default: [a, b]}}}\n"
+    ),
+    "many unknown modifiers": "    s: {"
+    + ", ".join(f"u|m{i}: x" for i in range(5_000))
+    + "}\n    condition: s\n",
+    "a title that nests": (
+        "    s: {u: x}\n    condition: s\ntocsin: {alert: {title: '{{ " + "(" * 900 + " }}'}}\n"
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_a_hostile_file_is_refused_without_harm(tmp_path: Path, kind: str) -> None:
+    file = tmp_path / "rule.yml"
+    file.write_text("title: t\ndetection:\n" + HOSTILE[kind])
+
+    assert _told([file], tmp_path)
