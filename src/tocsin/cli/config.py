@@ -12,7 +12,15 @@ import typer
 from pydantic import BaseModel
 
 from tocsin.errors import ConfigError, RuleErrors
-from tocsin.settings import Secret, Settings, load_settings, secrets_in, shipped, validate_channels
+from tocsin.settings import (
+    Secret,
+    Settings,
+    load_settings,
+    mistaken_variables,
+    secrets_in,
+    shipped,
+    validate_channels,
+)
 from tocsin.telemetry import visible
 
 DEFAULT_CONFIG = Path("tocsin.yml")
@@ -60,7 +68,7 @@ class Report:
 
 def check_config(config: Path | None) -> Report:
     """Everything that is wrong with the settings in `config` (None: the defaults), and what they name."""
-    report = Report()
+    report = Report(warnings=mistaken_variables())
     try:
         settings = load_settings(config)
     except ConfigError as exc:  # nothing else can be judged without them

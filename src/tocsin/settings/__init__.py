@@ -1,7 +1,13 @@
 """Settings: what an operator writes, judged before anything starts."""
 
 from tocsin.settings.document import Document, Place, load_document, parse_document
-from tocsin.settings.load import load_settings, nearest, secrets_in, validate_channels
+from tocsin.settings.load import (
+    load_settings,
+    mistaken_variables,
+    nearest,
+    secrets_in,
+    validate_channels,
+)
 from tocsin.settings.model import Heartbeat, Retention, Settings, SourceSettings
 from tocsin.settings.secret import Secret, SecretUrl
 from tocsin.settings.shipped import shipped
@@ -36,6 +42,7 @@ __all__ = [
     "anchored",
     "load_document",
     "load_settings",
+    "mistaken_variables",
     "nearest",
     "parse_document",
     "relative_to",

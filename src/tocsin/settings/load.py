@@ -90,6 +90,21 @@ def validate_channels(settings: Settings, registry: Mapping[str, ChannelKind]) -
     return made
 
 
+def mistaken_variables() -> list[str]:
+    """Environment variables that look like a setting misspelt, a line each.
+
+    Others that begin with TOCSIN_ are left alone: Kubernetes makes some for a service of that name.
+    """
+    known = {f"{ENV_PREFIX}{name}".upper() for name in Settings.model_fields}
+    found = []
+    for name in sorted(os.environ):
+        top = name.upper().split(ENV_DELIMITER)[0]
+        near = nearest(top, known) if top.startswith(ENV_PREFIX) and top not in known else ""
+        if near:
+            found.append(f"environment variable {name} is no setting{near}")
+    return found
+
+
 def secrets_in(model: BaseModel) -> Iterator[Secret]:
     """Every secret that a validated model holds, at any depth."""
     for value in dict(model).values():

@@ -16,6 +16,7 @@ from tocsin.settings import (
     Secret,
     Settings,
     load_settings,
+    mistaken_variables,
     secrets_in,
     shipped,
     validate_channels,
@@ -255,6 +256,23 @@ def test_a_store_url_from_the_environment_may_hold_its_password(monkeypatch: pyt
     assert settings.redis_url is not None
     assert settings.redis_url.reveal() == "redis://:hunter2@valkey:6379/0"
     assert "hunter2" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("name", "warned"),
+    [
+        ("TOCSIN_LISTN", True),
+        ("TOCSIN_HEARTBEET__EVERY", True),
+        ("TOCSIN_LISTEN", False),
+        ("TOCSIN_SOURCES__AUTH0__TENANT", False),
+        ("TOCSIN_PORT_8080_TCP", False),  # what Kubernetes makes for a service called tocsin
+        ("LISTN", False),
+    ],
+)
+def test_a_misspelt_variable_is_noticed(monkeypatch: pytest.MonkeyPatch, name: str, warned: bool) -> None:
+    monkeypatch.setenv(name, "x")
+
+    assert any(name in line for line in mistaken_variables()) is warned
 
 
 def test_settings_never_show_a_secret(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
