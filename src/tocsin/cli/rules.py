@@ -19,7 +19,7 @@ from tocsin.tune.ruletests import Outcome, Run, in_windows, run_cases
 
 app = typer.Typer(help="Check rule files, and run the tests inside them.", no_args_is_help=True)
 
-Paths = Annotated[list[Path], typer.Argument(metavar="PATH…", help="Rule files or folders.")]
+Paths = Annotated[list[Path], typer.Argument(metavar="PATH", help="Rule files or folders.")]
 ConfigFile = Annotated[
     Path | None, typer.Option(metavar="FILE", help="Take lists and trusted_rules from this config.")
 ]
