@@ -15,6 +15,7 @@ from typing import Any
 
 from tocsin.alerts.decision import Send
 from tocsin.alerts.escape import clean, clean_lines, defang, each_text
+from tocsin.catalog.lookup import codes
 from tocsin.clock import format_duration, from_ms
 from tocsin.model.alert import Alert, Value
 from tocsin.model.rule import severity_rank
@@ -61,6 +62,7 @@ def message_facts(send: Send, titles: Mapping[str, str], *, external_url: str, z
         "headline": shown[0]["title"] if len(alerts) == 1 else _summary_of_many(send, alerts),
         "about": _about(send, alerts),
         "count": len(alerts),
+        "tally": _tally(send),
         "firing": len(send.firing),
         "resolved": len(send.resolved),
         "more": max(0, len(alerts) - MOST_ALERTS),
@@ -183,7 +185,7 @@ def _moment(ms: int, zone: tzinfo | None) -> str:
 
 
 def _evidence(field: str, values: list[Value]) -> Facts:
-    shown = [{"text": clean(value.text, 128), "count": value.count} for value in values[:MOST_VALUES]]
+    shown = [{"text": _shown(field, value.text), "count": value.count} for value in values[:MOST_VALUES]]
     return {
         "name": name_of(field, several=len(values) > 1),
         "values": shown,
@@ -191,9 +193,21 @@ def _evidence(field: str, values: list[Value]) -> Facts:
     }
 
 
+def _shown(field: str, text: str) -> str:
+    """A value; an event code with what it means."""
+    known = codes("auth0").get(text) if field.rsplit(".", 1)[-1] == "type" else None
+    return clean(f"{text} “{known.name}”" if known else text, 128)
+
+
 def _summary_of_many(send: Send, alerts: list[Alert]) -> str:
     ended = "" if send.firing else " resolved"
     return f"{len(alerts)} alerts{ended} about {_about(send, alerts)}"
+
+
+def _tally(send: Send) -> str:
+    """`2 firing, 1 resolved`; what there is none of is left out."""
+    counts = ((len(send.firing), "firing"), (len(send.resolved), "resolved"))
+    return ", ".join(f"{count} {what}" for count, what in counts if count)
 
 
 def _about(send: Send, alerts: list[Alert]) -> str:

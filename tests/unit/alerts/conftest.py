@@ -21,6 +21,7 @@ EVIDENCE = Evidence(
     events=["90020150327130809000000000000000000000000000000000000001"],
     values={
         "data.user_name": [Value("root", 80), Value("admin", 40), Value("oracle", 37)],
+        "data.type": [Value("fp", 120), Value("fu", 36), Value("brand_new", 1)],
         "data.user_agent": [Value("python-requests/2.31", 157)],
     },
 )
