@@ -20,6 +20,7 @@ from tocsin.state.connection import Store
 
 _RECORD = Struct(">q8s").pack
 _CALL_GROUPS = 5_000  # groups of one script call; a longer call would keep other clients waiting
+_REMEMBERED_GROUPS = 50_000  # whose hashes are kept from batch to batch: busy groups come again
 _SWEEP_KEYS = 1_000
 _SWEEP_STEPS = 100
 _LONG_AGO = -(1 << 62)
@@ -38,6 +39,7 @@ class RedisWindows:
         self._due = store.script("due")
         self._sweep = store.script("sweep")
         self._scopes: dict[tuple[str, str], bytes] = {}
+        self._group_hashes: dict[str, bytes] = {}
         self._committed: dict[str, int] = {}
         self._censuses: dict[str, _Census] = {}
 
@@ -138,6 +140,8 @@ class RedisWindows:
     def _calls(self, tenant: str, seen: Sequence[Observations], committed_ms: int) -> Iterator[_Call]:
         call = _Call.begin(committed_ms)
         hashes: dict[str, bytes] = {}
+        if len(self._group_hashes) > _REMEMBERED_GROUPS:
+            self._group_hashes = {}
         for spec, groups in seen:
             for portion in _portions(groups):
                 if call.names and len(call.names) + len(portion) > _CALL_GROUPS:
@@ -164,12 +168,13 @@ class RedisWindows:
         hashes: dict[str, bytes],
     ) -> None:
         keys, args, names, state = call.keys, call.args, call.names, spec.state
+        group_hashes = self._group_hashes
         stem = self._stem(tenant, state)
         second_stem = self._superseded(stem) if spec.counts == "values" and not spec.closes else None
         for group, batch in groups.items():
-            hashed = hashes.get(group)
+            hashed = group_hashes.get(group)
             if hashed is None:
-                hashed = hashes[group] = digest(group.encode("utf-8", "surrogatepass"))
+                hashed = group_hashes[group] = digest(group.encode("utf-8", "surrogatepass"))
             keys.append(stem + hashed)
             if second_stem is not None:
                 keys.append(second_stem + hashed)
