@@ -6,6 +6,7 @@ A top-level field is an attribute of the event, which costs nothing; anything el
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import lru_cache
 from operator import attrgetter
@@ -16,6 +17,10 @@ from tocsin.model.alert import Reader
 from tocsin.model.event import Event, attribute
 
 ELEMENTS = "{}"  # Splunk's suffix for "each element", which any path does anyway
+
+# What a decoded event can hold as an attribute: no path, none of our own names, nothing that
+# msgspec refuses in a name. Any other field is read from the whole record.
+_FLAT = re.compile(r'(?!tocsin/)[^."\\\x00-\x1f]+')
 
 Members = Callable[[Event], list[Any]]
 
@@ -42,8 +47,11 @@ def field_of(written: str, product: str) -> Field:
     path = written.replace(ELEMENTS, "")
     if provider is not None and provider.prefix and path.startswith(provider.prefix):
         path = path.removeprefix(provider.prefix)
-    flat = "." not in path and not path.startswith("tocsin/") and attribute(path).isidentifier()
-    return Field(path, flat=flat, is_code=provider is not None and path == provider.code_field)
+    return Field(
+        path,
+        flat=_FLAT.fullmatch(path) is not None,
+        is_code=provider is not None and path == provider.code_field,
+    )
 
 
 @lru_cache(maxsize=4_096)
