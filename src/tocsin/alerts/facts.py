@@ -9,8 +9,7 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from contextlib import suppress
-from datetime import timedelta, tzinfo
+from datetime import UTC, timedelta, tzinfo
 from typing import Any
 
 from tocsin.alerts.decision import Send
@@ -178,10 +177,10 @@ def _params(text: str) -> Facts:
 
 
 def _moment(ms: int, zone: tzinfo | None) -> str:
-    moment = from_ms(ms)
-    with suppress(OverflowError):  # the first or last day there is, in another zone
-        moment = moment if zone is None else moment.astimezone(zone)
-    return moment.strftime("%Y-%m-%d %H:%M:%S %Z")
+    try:
+        return from_ms(ms).astimezone(zone or UTC).strftime("%Y-%m-%d %H:%M:%S %Z")
+    except OverflowError:  # beyond the first or the last day there is
+        return f"{ms} ms"
 
 
 def _evidence(field: str, values: list[Value]) -> Facts:

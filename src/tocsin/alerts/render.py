@@ -41,7 +41,7 @@ class Renderer:
     """Renders with the templates of `template_dirs`; of a name, the first folder that has it wins.
 
     `external_url` is where this installation's console is reached, for links; `timezone` an IANA
-    name. Templates are read once, here.
+    name. A template is read once, when it is first needed.
     """
 
     def __init__(

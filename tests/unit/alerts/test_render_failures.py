@@ -8,6 +8,7 @@ import structlog
 
 from tocsin.alerts import headline
 from tocsin.alerts.decision import Reason
+from tocsin.alerts.facts import message_facts
 from tocsin.alerts.render import Renderer, check_templates, title
 from tocsin.errors import ConfigError
 
@@ -153,3 +154,12 @@ def test_a_crowd_lists_the_twenty_worst_and_says_how_many_more(renderer, alert_o
     webhook = renderer.render(send_of(crowd, reason=Reason.NEW), "webhook", "c", NOW)
     assert (len(webhook.body["alerts"]), webhook.body["more"]) == (20, 30)
     assert len(webhook.alert_ids) == 50
+
+
+def test_every_fact_a_template_may_use_is_in_the_templates_readme(alert_of, send_of):
+    told = (TEMPLATES / "README.md").read_text(encoding="utf-8")
+    message = message_facts(send_of([alert_of(1)]), {alert_of(1).id: "t"}, external_url="", zone=UTC)
+
+    missing = [name for name in [*message, *message["alerts"][0]] if f"`{name}`" not in told]
+
+    assert missing == []

@@ -73,7 +73,7 @@ hostile = st.one_of(words, st.lists(words, max_size=4).map("".join))
 severities = st.sampled_from(SEVERITIES)
 
 
-times = st.integers(0, 4_000_000_000_000)
+times = st.one_of(st.integers(0, 4_000_000_000_000), st.integers(-62_135_596_800_000, 253_402_300_799_999))
 headlines = st.sampled_from(["{{ score }} of {{ group.values() | join(' ') }}", "{{ broken", "plain"])
 links = st.just("https://runbooks.example/" + "a" * 900)
 many_values = st.tuples(hostile, st.integers(1, 20)).map(lambda drawn: [Value(drawn[0], 3)] * drawn[1])
