@@ -73,12 +73,12 @@ class Engine:
             triggers += self._true(tenant, counted, sighted, committed_ms)
         return triggers
 
-    def due(self, tenant: str, *, watermark_ms: int) -> list[Triggers]:
-        """What became true because windows closed before `watermark_ms`."""
+    def due(self, tenant: str, *, watermark_ms: int, committed_ms: int) -> list[Triggers]:
+        """What became true because windows closed before `watermark_ms`; said again until it is committed."""
         closing = [spec for spec in self.specs if spec.closes]
         if not closing:
             return []
-        found = self._windows.due(tenant, closing, watermark_ms=watermark_ms)
+        found = self._windows.due(tenant, closing, watermark_ms=watermark_ms, committed_ms=committed_ms)
         return list(self._true(tenant, found, {}, NEVER_MS))
 
     def sweep(self, tenant: str, *, committed_ms: int) -> int:

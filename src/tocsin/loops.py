@@ -127,7 +127,8 @@ class Detect:
             self.watermarks.drained(name, empty=not batch.events)
             for tenant in self.watermarks.tenants():
                 closing_ms = self.watermarks.closing(tenant, now)
-                if due := self.engine.due(tenant, watermark_ms=closing_ms):
+                behind_ms = self.watermarks.behind(tenant, now)
+                if due := self.engine.due(tenant, watermark_ms=closing_ms, committed_ms=behind_ms):
                     changes += self.alerts.fold(due, now=now)
                 changes += self.alerts.close(tenant, closing_ms)
             if batch.events or batch.quarantined:
@@ -138,7 +139,13 @@ class Detect:
             telemetry.ALERTS_CHANGED.labels(rule=change.alert.rule, kind=change.kind).inc()
             if change.kind is not ChangeKind.GROWN:
                 alert = change.alert
-                log.info("alert.changed", change=str(change.kind), rule=alert.rule, alert=alert.id, severity=alert.severity)
+                log.info(
+                    "alert.changed",
+                    change=str(change.kind),
+                    rule=alert.rule,
+                    alert=alert.id,
+                    severity=alert.severity,
+                )
         if changes:
             self.signals.changed.set()
 

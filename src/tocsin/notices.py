@@ -25,7 +25,9 @@ class Notices:
         self._signals = signals
 
     def heartbeat(self, channel: str) -> None:
-        """Tell the outside that we live."""
+        """Tell the outside that we live; not while an earlier heartbeat still waits."""
+        if self._parts.outbox.waiting(channel):
+            return
         every = self._parts.settings.heartbeat.every if self._parts.settings.heartbeat else ""
         text = f"tocsin receives, detects and delivers. The next of these comes in {every}."
         now = self._parts.clock.now()
@@ -49,7 +51,6 @@ class Notices:
         two dead channels would tell each other for ever.
         """
         gone = delivery.notification
-        log.error("delivery.dead", id=gone.id, channel=gone.channel, summary=gone.summary, reason=reason)
         others = [name for name in self._parts.channels if name != gone.channel]
         if not others or gone.group_key.startswith("notice:"):
             return

@@ -187,6 +187,9 @@ class Silences(Protocol):
     def list(self) -> list[Silence]:
         """All, soonest to end first."""
 
+    def forget(self, before: datetime) -> int:
+        """Delete silences that ended before; how many."""
+
 
 class Outbox(Protocol):
     """Notifications on their way out. Durable before anything is sent.

@@ -18,7 +18,7 @@ from tocsin.notices import Notices
 
 SWEEP_EVERY = timedelta(seconds=30)
 RETENTION_EVERY = timedelta(hours=1)
-DELIVERIES_KEPT = timedelta(days=30)
+TOLD_KEPT = timedelta(days=30)  # deliveries and silences that are over
 STOP_WITHIN_S = 8.0
 log = structlog.get_logger()
 
@@ -42,6 +42,8 @@ class Service:
     def start(self) -> None:
         """Set every loop going, and the scheduler."""
         parts = self._parts
+        if parts.settings.redis_url is None:  # our own server: nobody else can hold a lease on it
+            parts.outbox.take_back()
         self._every(SWEEP_EVERY, self._sweep)
         self._every(RETENTION_EVERY, self._forget)
         heartbeat = parts.settings.heartbeat
@@ -107,7 +109,8 @@ class Service:
     def _forget(self) -> None:
         now = self._parts.clock.now()
         self._parts.alerts.forget(now - self._parts.settings.retention.alerts)
-        self._parts.outbox.forget(now - DELIVERIES_KEPT)
+        self._parts.outbox.forget(now - TOLD_KEPT)
+        self._parts.silences.forget(now - TOLD_KEPT)
 
 
 def _safely(job: Callable[[], None]) -> None:

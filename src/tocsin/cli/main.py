@@ -8,11 +8,12 @@ from typing import Annotated
 import typer
 
 from tocsin import __version__
+from tocsin.cli import alerts, outbox, rules, silence
 from tocsin.cli.config import config_app, init
 from tocsin.cli.events import events
 from tocsin.cli.replay import replay
-from tocsin.cli.rules import app as rules_app
 from tocsin.cli.run import run
+from tocsin.cli.send_test import send_test
 from tocsin.errors import Error, StoreInUse
 
 EXIT_IN_USE = 75  # EX_TEMPFAIL of sysexits.h: try again later
@@ -28,8 +29,12 @@ app = typer.Typer(
 app.command()(run)
 app.command()(replay)
 app.command()(events)
-app.add_typer(rules_app, name="rules")
+app.add_typer(rules.app, name="rules")
+app.add_typer(alerts.app, name="alerts")
+app.add_typer(silence.app, name="silence")
+app.add_typer(outbox.app, name="outbox")
 app.add_typer(config_app, name="config")
+app.command("send-test")(send_test)
 app.command()(init)
 
 

@@ -36,10 +36,10 @@ class Replay:
         evidence: EvidenceStore | None = None,
         alerts: Alerts | None = None,
     ) -> None:
-        evidence = evidence or MemoryEvidence()
-        self.alerts = alerts or MemoryAlerts(evidence.recall)
+        kept: EvidenceStore = evidence or MemoryEvidence()
+        self.alerts: Alerts = alerts or MemoryAlerts(kept.recall)
         self.late = 0
-        self._engine = Engine(ruleset, windows, evidence, exact=True)
+        self._engine = Engine(ruleset, windows, kept, exact=True)
         self._lateness_ms = lateness // MS
         self._watermark_ms = NEVER_MS
         self._newest_ms = NEVER_MS
@@ -70,7 +70,7 @@ class Replay:
         if watermark_ms <= self._watermark_ms:
             return []
         for tenant in self._tenants:
-            self._wait(self._engine.due(tenant, watermark_ms=watermark_ms))
+            self._wait(self._engine.due(tenant, watermark_ms=watermark_ms, committed_ms=self._watermark_ms))
             self._engine.sweep(tenant, committed_ms=watermark_ms)
         self._watermark_ms = watermark_ms
         changes = self.alerts.fold(self._passed(), now=EPOCH)

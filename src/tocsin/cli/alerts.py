@@ -1,0 +1,102 @@
+"""`tocsin alerts`: what was found, and who was told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tocsin.alerts.headline import title
+from tocsin.alerts.plan import plan
+from tocsin.alerts.routing_file import load_routing
+from tocsin.cli.connect import State, open_state
+from tocsin.cli.lines import print_alert
+from tocsin.cli.table import print_table
+from tocsin.clock import SystemClock, iso
+from tocsin.errors import Error
+from tocsin.model.alert import Alert
+
+app = typer.Typer(help="What was found, and who was told.", no_args_is_help=True)
+
+Config = Annotated[
+    Path | None,
+    typer.Option("--config", metavar="FILE", help="The settings [default: ./tocsin.yml, if there is one]."),
+]
+COLUMNS = ("id", "status", "severity", "last seen", "rule", "entity", "title")
+
+
+@app.command("list")
+def list_(
+    config: Config = None,
+    firing: Annotated[bool, typer.Option("--firing", help="Only those that fire now.")] = False,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")] = 50,
+) -> None:
+    """Alerts, the one seen last first.
+
+    Example: tocsin alerts list --firing
+    """
+    with open_state(config) as state:
+        alerts = state.alerts.find(status="firing" if firing else None, limit=limit)
+    print_table(COLUMNS, [_row(alert) for alert in alerts], empty="no alerts")
+
+
+@app.command("show")
+def show(
+    alert_id: Annotated[str, typer.Argument(metavar="ID", help="An alert's id, or its first characters.")],
+    config: Config = None,
+) -> None:
+    """One alert: its facts, its evidence, and why who was told or not.
+
+    Example: tocsin alerts show 7ecbb4c9b631f881
+    """
+    with open_state(config) as state:
+        alert = _named(state, alert_id)
+        print_alert(alert)
+        print_table(("channel", "what", "since"), _told(state, alert), empty="nobody was told of it")
+
+
+def _row(alert: Alert) -> tuple[str, ...]:
+    entity = alert.labels.get("entity", "")
+    return alert.id, alert.status, alert.severity, iso(alert.last_ms), alert.rule, entity, title(alert)
+
+
+def _named(state: State, text: str) -> Alert:
+    """The alert with this id, or the only one whose id begins so."""
+    if alert := state.alerts.get(text):
+        return alert
+    found = [alert for alert in state.alerts.find(limit=10_000) if alert.id.startswith(text)]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        ids = ", ".join(alert.id for alert in found[:5])
+        raise Error(f'{len(found)} alerts have an id that begins with "{text}": {ids}')
+    raise Error(f'no alert has the id "{text}"; `tocsin alerts list` shows them')
+
+
+def _told(state: State, alert: Alert) -> list[tuple[str, str, str]]:
+    """What became of it per channel: deliveries, then what the planner still holds back and why."""
+    rows = [
+        (
+            d.notification.channel,
+            f"{d.status}: {d.notification.summary}",
+            d.notification.created_at.isoformat("T", "seconds"),
+        )
+        for d in state.outbox.find(limit=10_000)
+        if alert.id in d.notification.alert_ids
+    ]
+    settings = state.settings
+    routes = load_routing(settings.routing, set(settings.channels))
+    decided = plan(
+        state.alerts.unsettled(),
+        routes,
+        state.silences.list(),
+        state.outbox.last,
+        SystemClock().now(),
+        notify_max_age=settings.notify_max_age,
+    )
+    for held in decided.held:
+        if held.alert_id == alert.id:
+            until = "" if held.until is None else held.until.isoformat("T", "seconds")
+            rows.append((held.channel or "-", f"held: {held.reason}", until))
+    return rows
