@@ -183,6 +183,7 @@ def test_the_law_above_finds_a_planted_mistake(
         max_examples=400,
         deadline=None,
         database=None,
+        derandomize=True,
         phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
         report_multiple_bugs=False,
