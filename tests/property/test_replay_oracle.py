@@ -56,7 +56,7 @@ class Spec(NamedTuple):
 
 
 SPECS = (
-    Spec("plain", ("limit_mu",), ("ip",), resolve_s=7),
+    Spec("plain", ("limit_mu",), ("ip",), resolve_s=7, allow_missing=True),
     Spec("whole_rule", ("limit_mu",), (), resolve_s=20),
     Spec("three_per_ip", ("fp", "fu"), ("ip",), 10, (), lambda n: n >= 3, "{gte: 3}", resolve_s=10),
     Spec("over_two_pairs", ("fp",), ("ip", "user_name"), 15, (), lambda n: n > 2, "{gt: 2}", resolve_s=3),
@@ -382,7 +382,9 @@ def test_the_oracle_notices_a_known_event_that_is_skipped_after_a_crash(
 @pytest.mark.parametrize(
     ("name", "mistake"),
     [
-        ("_ids", lambda groups: {k: [(e.time_ms // 2000 * 2000, e.id) for e in g] for k, g in groups.items()}),
+        ("_ids", lambda groups: {
+            k: [(e.time_ms // 2000 * 2000, e.id) for e in g] for k, g in groups.items()
+        }),
         ("_ids", lambda groups: {k: [(e.time_ms, str(id(e))) for e in g] for k, g in groups.items()}),
         ("_values", lambda groups, readers: {
             k: [(e.time_ms, repr([r(e) for r in readers])) for e in g]

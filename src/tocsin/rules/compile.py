@@ -185,7 +185,8 @@ def _rule(
     suffix: str = "",
     timespan_ms: int = 0,
     threshold: float | None = None,
-    allow_missing: bool = False,
+    # A detection's `key` only says what an alert is about: no alert is lost for want of it.
+    allow_missing: bool = True,
 ) -> Rule:
     labels: Mapping[str, str] = {**alert.labels, **override.labels}
     return Rule(
