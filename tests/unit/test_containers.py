@@ -97,8 +97,8 @@ def test_secrets_are_files_outside_version_control(compose: Any) -> None:
     assert compose["secrets"]
     for secret in compose["secrets"].values():
         assert set(secret) == {"file"}
-        assert secret["file"].startswith("./deploy/secrets/")
-    assert (ROOT / "deploy/secrets/.gitignore").read_text().splitlines() == ["*", "!.gitignore"]
+        assert secret["file"].startswith("./docs/deploy/secrets/")
+    assert (ROOT / "docs/deploy/secrets/.gitignore").read_text().splitlines() == ["*", "!.gitignore"]
 
 
 def test_what_services_name_is_defined(compose: Any) -> None:
@@ -143,7 +143,7 @@ def test_the_settings_fit_the_containers(compose: Any) -> None:
 def test_the_settings_pass_the_check(tmp_path: Path) -> None:
     from tocsin.cli.config import check_config
 
-    report = check_config(ROOT / "deploy/tocsin.yml")
+    report = check_config(ROOT / "docs/deploy/tocsin.yml")
 
     assert report.errors == []
 
@@ -185,7 +185,7 @@ def test_the_stores_shell_finds_the_password_in_the_url(compose: Any, tmp_path: 
 
 def test_make_secrets_makes_what_compose_names_and_never_overwrites(compose: Any, tmp_path: Path) -> None:
     script = tmp_path / "make-secrets.sh"
-    script.write_bytes((ROOT / "deploy/make-secrets.sh").read_bytes())
+    script.write_bytes((ROOT / "docs/deploy/make-secrets.sh").read_bytes())
 
     for _ in range(2):
         subprocess.run(["/bin/sh", script], check=True, capture_output=True, timeout=20)
@@ -221,7 +221,7 @@ def test_what_is_copied_is_there_and_not_ignored() -> None:
         assert source.removeprefix("./") in allowed, source
 
 
-@pytest.mark.parametrize("secret", ["deploy/secrets/redis_url", ".env", ".git/config", "data/appendonly.aof"])
+@pytest.mark.parametrize("secret", ["docs/deploy/secrets/redis_url", ".env", ".git/config", "data/appendonly.aof"])
 def test_nothing_secret_goes_to_the_engine(secret: str) -> None:
     patterns = [
         line for line in (ROOT / ".dockerignore").read_text().splitlines() if not line.startswith("#")

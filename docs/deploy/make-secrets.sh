@@ -12,11 +12,11 @@ random() { od -An -N32 -tx1 /dev/urandom | tr -d ' \n'; }
 
 make() {
     if [ -e "secrets/$1" ]; then
-        echo "kept  deploy/secrets/$1"
+        echo "kept  docs/deploy/secrets/$1"
     else
         printf '%s\n' "$2" >"secrets/$1"
         chmod 444 "secrets/$1"
-        echo "wrote deploy/secrets/$1"
+        echo "wrote docs/deploy/secrets/$1"
     fi
 }
 
