@@ -1,9 +1,8 @@
 """Watermarks: how far event time has come, per tenant. Pure; the wall clock is an argument.
 
-A source's watermark is its newest event time less its allowed lateness; a tenant's is the lowest
-of its sources that were active lately. Neither ever passes the wall clock, so a record with a
-future date cannot make the present late. While everything is quiet the clock closes what is over,
-but never makes an event late.
+A source's watermark is its newest event time (never later than the wall clock) less its allowed
+lateness; a tenant's is the lowest of its sources that were active lately. While everything is quiet
+the clock closes what is over, but never makes an event late.
 """
 
 from __future__ import annotations
@@ -50,8 +49,12 @@ class Watermarks:
     def advance(
         self, source: str, tenant: str, times_ms: Iterable[int], lateness: timedelta, now: datetime
     ) -> None:
-        """A batch of this source had events of this tenant at these times."""
-        newest = max(times_ms)
+        """A batch of this source had events of this tenant at these times.
+
+        A time ahead of the clock counts as now: one record with a future date must not make what
+        happens at present late.
+        """
+        newest = min(max(times_ms), to_ms(now))
         with self._lock:
             progress = self._progress.get((source, tenant))
             if progress is None:
