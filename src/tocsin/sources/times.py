@@ -31,20 +31,34 @@ _SECONDS_BELOW = 100_000_000_000  # a smaller epoch number counts seconds: as su
 _CACHED_SECONDS = 100_000
 
 MILLISECONDS = {f"{ms:03d}Z": ms for ms in range(1_000)}
+_IN_MINUTE = {f"{second:02d}.": 1_000 * second for second in range(60)}
 
 
 class Seconds(dict[str, int]):
     """`2025-03-01T00:00:00.` -> its epoch milliseconds; KeyError for any other text."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._minutes: dict[str, int] = {}  # `2025-03-01T00:00:` -> the same; most seconds are new
+
     def __missing__(self, head: str) -> int:
-        try:
-            ms = parse_text(head + "000Z")
-        except BadRecord as exc:
-            raise KeyError(head) from exc
+        minute, in_minute_ms = head[:17], _IN_MINUTE[head[17:]]
+        start_ms = self._minutes.get(minute)
+        if start_ms is None:
+            start_ms = self._minutes[minute] = _minute(minute)
+        ms = start_ms + in_minute_ms
         if len(self) >= _CACHED_SECONDS:
             self.clear()
+            self._minutes.clear()
         self[head] = ms
         return ms
+
+
+def _minute(text: str) -> int:
+    try:
+        return parse_text(text + "00.000Z")
+    except BadRecord as exc:
+        raise KeyError(text) from exc
 
 
 def parse_time(value: object) -> int:
