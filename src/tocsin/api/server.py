@@ -183,5 +183,12 @@ def _listening(listen: Listen, backlog: int) -> socket.socket:
         made.listen(backlog)
     except OSError as exc:
         made.close()
-        raise ConfigError(f"listen: cannot listen on {listen}: {exc.strerror}; choose another port") from exc
+        why = (exc.strerror or str(exc)).lower()
+        way_out = f"choose another, like TOCSIN_LISTEN={_beside(listen)}"
+        raise ConfigError(f"listen: cannot listen on {listen}: {why}; {way_out}") from exc
     return made
+
+
+def _beside(listen: Listen) -> Listen:
+    """The port after it, or one that needs no privileges."""
+    return listen._replace(port=max(listen.port + 1, 8081) if listen.port < 65_535 else 8081)  # noqa: PLR2004

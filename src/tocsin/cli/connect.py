@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -17,8 +18,10 @@ from tocsin.state.evidence import RedisEvidence
 from tocsin.state.outbox_redis import RedisOutbox
 from tocsin.state.quarantine import RedisQuarantine
 from tocsin.state.silences import RedisSilences
+from tocsin.telemetry import visible
 
 DEFAULT_CONFIG = Path("tocsin.yml")
+DEMO = "demo"  # the demo's own directory, in the data directory
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +60,25 @@ def open_state(config: Path | None) -> Iterator[State]:
 def _store(settings: Settings, stack: ExitStack) -> Store:
     if settings.redis_url is not None:
         url = settings.redis_url.reveal()
-    elif (running := running_url(settings.data_dir)) is not None:
-        url = running
-    elif settings.data_dir.exists():
-        url = stack.enter_context(EmbeddedServer(settings.data_dir)).url
     else:
-        raise StoreUnavailable(
-            f"{settings.data_dir}: no such data directory; start `tocsin run` first, or name its --config"
-        )
+        data_dir = _data_dir(settings.data_dir)
+        url = running_url(data_dir) or stack.enter_context(EmbeddedServer(data_dir)).url
     store = open_store(url)
     stack.callback(store.close)
     return store
+
+
+def _data_dir(data_dir: Path) -> Path:
+    """The directory of the service, or of the demo where only that runs, or only that ever ran.
+
+    Raises:
+        StoreUnavailable: neither ever ran.
+    """
+    demo = data_dir / DEMO
+    places = (data_dir, demo)
+    found = [place for place in places if running_url(place)] or [p for p in places if (p / "lock").exists()]
+    if not found:
+        raise StoreUnavailable(f"{data_dir}: holds no state; start `tocsin run` first, or name its --config")
+    if found[0] == demo:
+        sys.stderr.write(f"tocsin: this is the demo's state, in {visible(str(demo))}\n")
+    return found[0]

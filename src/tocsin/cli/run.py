@@ -17,25 +17,36 @@ from tocsin.api.doors import refuse_open_receiver, tokens_of
 from tocsin.api.server import HttpServer
 from tocsin.app import Parts, build
 from tocsin.cli.connect import settings_of
-from tocsin.cli.demo import Demo, demo_settings, unhurried
+from tocsin.cli.demo import Demo, demo_settings, unhurried, welcome
 from tocsin.service import Service
 from tocsin.settings import Listen, Settings
 
+LOG_LEVELS = ("debug", "info", "warning", "error")
 log = structlog.get_logger()
 
 
 def run(
     config: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Settings [default: ./tocsin.yml if there is one].")
+        Path | None,
+        typer.Option(metavar="FILE", help="The settings [default: ./tocsin.yml, if there is one]."),
     ] = None,
     demo: Annotated[bool, typer.Option("--demo", help="Feed it a real attack, to look at.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Evaluate and print; never send.")] = False,
-    log_level: Annotated[str, typer.Option(metavar="LEVEL", help="debug, info, warning or error.")] = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print messages; never send one.")] = False,
+    log_level: Annotated[
+        str,
+        typer.Option(
+            metavar="LEVEL", help="debug, info, warning or error [default: info; with --demo warning]."
+        ),
+    ] = "",
 ) -> None:
-    """Receive events, find attacks, tell people, until Ctrl-C or SIGTERM.
+    """Start the service: receive events, find attacks, tell people.
+
+    It runs until Ctrl-C or SIGTERM, and then stops within 15 seconds with nothing lost. With --demo it
+    has a store, a source and a channel of its own, so that nothing reaches your real ones.
 
     Example: tocsin run --config tocsin.yml
     """
+    _check_level(log_level)
     settings = settings_of(config)
     if demo:
         settings = demo_settings(settings)
@@ -62,7 +73,8 @@ def _serve(parts: Parts, settings: Settings, stopped: threading.Event, *, demo: 
     _greet(parts, address)
     try:
         if demo:
-            Demo(address, stopped).start()
+            welcome(parts, address)
+            Demo(parts, address, stopped).start()
         stopped.wait()
     finally:
         server.stop()
@@ -74,6 +86,11 @@ def _greet(parts: Parts, address: Listen) -> None:
     log.info("service.ready", rules=rules, channels=channels, listen=str(address))
     for warning in parts.ruleset.warnings:
         log.warning("rule.warning", warning=str(warning))
+
+
+def _check_level(level: str) -> None:
+    if level and level.lower() not in LOG_LEVELS:
+        raise typer.BadParameter(f"{level!r} is none of: {', '.join(LOG_LEVELS)}", param_hint="--log-level")
 
 
 def _on_signals(stopped: threading.Event) -> None:
