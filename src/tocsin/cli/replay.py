@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -99,6 +100,7 @@ class _Run:
 
     def over(self, files: list[str], run: Replay, until_ms: int | None) -> None:
         """Read the files as one stream, tell each change, and sum up on standard error."""
+        _spare_the_collector()
         with _progress(files) as advance:
             sources = [iter(self._source(file, advance).read(None)) for file in files]
             for batch, newest_ms in in_step(
@@ -137,6 +139,17 @@ class _Run:
                 typer.echo(self._encode(record).decode())
             else:
                 print_change(change)
+
+
+def _spare_the_collector() -> None:
+    """Let the garbage collector look seldom, and never at what was loaded.
+
+    Replay holds hundreds of thousands of lists and hardly a cycle: looking through them all every
+    700 new ones is a fifth of the time it takes.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 50)
 
 
 def _sorted_out(arguments: list[str], rules: list[Path] | None) -> tuple[list[str], list[Path]]:
