@@ -36,7 +36,8 @@ class Send:
     """One message to make, put and forget. `last` must be stored in the same step as the message.
 
     `firing` is everything in the group that fires now and is not silenced, `resolved` what this
-    message tells the end of; both worst first. `news` are the ids it is sent for (none: a repeat).
+    message tells the end of; both worst first. `news` are the ids it is sent for (none: a repeat),
+    `unheard` those its channel was never told of before.
     """
 
     id: str
@@ -49,6 +50,7 @@ class Send:
     reason: Reason
     news: frozenset[str]
     last: LastNotified
+    unheard: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

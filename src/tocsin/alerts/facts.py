@@ -53,7 +53,8 @@ def message_facts(send: Send, titles: Mapping[str, str], *, external_url: str, z
     ]
     for alert, facts in zip(alerts, shown, strict=False):
         facts["news"] = alert.id in send.news
-    severity = max((alert.severity for alert in alerts), key=severity_rank)
+        facts["unheard"] = alert.id in send.unheard
+    severity = max((alert.severity for alert in send.firing or alerts), key=severity_rank)
     return {
         "status": "firing" if send.firing else "resolved",
         "severity": severity,
@@ -94,6 +95,7 @@ def alert_facts(alert: Alert, title: str, *, external_url: str, zone: tzinfo) ->
         "group": [{"name": name_of(field), "value": clean(value)} for field, value in alert.group.items()],
         "score": score_text(alert),
         "events": _more_events(alert),
+        "sampled": _sampled(alert),
         "timespan": _timespan(alert),
         "started": _moment(alert.started_ms, zone),
         "last": _moment(alert.last_ms, zone),
@@ -107,6 +109,7 @@ def alert_facts(alert: Alert, title: str, *, external_url: str, zone: tzinfo) ->
         "runbook_url": runbook if is_link else "",
         "link": f"{external_url}/alerts/{alert.id}" if external_url else "",
         "news": True,
+        "unheard": True,
     }
 
 
@@ -157,6 +160,12 @@ def _more_events(alert: Alert) -> str:
     """How many events the episode had, where that is more than its score says; else empty."""
     evidence = alert.evidence
     return _number(evidence.total, floor=evidence.approximate) if evidence.total > alert.score else ""
+
+
+def _sampled(alert: Alert) -> str:
+    """Of how many events the evidence was counted, where its bounds let older ones go; else empty."""
+    total = alert.evidence.total
+    return str(total) if 0 < total < alert.score and alert.evidence.values else ""
 
 
 def _status(alert: Alert) -> str:

@@ -150,6 +150,7 @@ def _send(group: list[Standing], reason: Reason, last: LastNotified) -> Send:
         reason=reason,
         news=frozenset(standing.alert.id for standing in group if standing.news is not None),
         last=last,
+        unheard=frozenset(standing.alert.id for standing in group if standing.member.word is None),
     )
 
 

@@ -69,6 +69,11 @@ def make_send(
         reason=reason,
         news=frozenset(alert.id for alert in [*firing, *resolved]),
         last=LastNotified(at=from_ms(START_MS), sequence=1),
+        unheard=frozenset(
+            alert.id
+            for alert in [*firing, *(resolved if reason is Reason.FIRST else ())]
+            if reason in (Reason.FIRST, Reason.NEW)
+        ),
     )
 
 

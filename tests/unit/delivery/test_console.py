@@ -1,6 +1,7 @@
 """The console channel: coloured for people, plain in a pipe, and nobody's escape sequence."""
 
 import io
+import re
 from datetime import UTC, datetime
 
 import pytest
@@ -30,6 +31,10 @@ def shown(stream, *notes: Notification) -> str:
     for each in notes:
         channel.send(each)
     return stream.getvalue()
+
+
+def uncoloured(stream, *notes: Notification) -> str:
+    return re.sub(r"\x1b\[[0-9;]*m", "", shown(stream, *notes))
 
 
 @pytest.fixture(autouse=True)
@@ -63,8 +68,20 @@ def test_a_facts_label_stands_back_behind_its_value():
     assert "\x1b[2m   IPs   \x1b[0m\x1b[36ma (3)\x1b[0m\n" in out
 
 
-def test_a_terminal_is_not_wrapped_either():
-    assert "word " * 100 in shown(Terminal(), note(lines=[("value", "word " * 100)]))
+def test_a_terminal_is_wrapped_between_words_and_under_the_value():
+    out = uncoloured(Terminal(), note(lines=[("fact", "  What   one two three four five six seven eight")]))
+
+    assert "\n  What   one two three four five six\n         seven eight\n" in out
+
+
+def test_what_stands_indented_goes_on_indented():
+    out = uncoloured(Terminal(), note(lines=[("muted", "  " + "word " * 12)]))
+
+    assert [line[:6] for line in out.splitlines()[1:]] == ["  word"] * 2
+
+
+def test_a_long_word_stays_whole():
+    assert "x" * 500 in shown(Terminal(), note(lines=[("value", "x" * 500)]))
 
 
 def test_a_person_who_wants_no_colour_gets_none(monkeypatch):
@@ -84,7 +101,8 @@ def test_what_moves_the_cursor_or_hides_text_is_shown_instead(stream, evil):
     assert evil not in out
 
 
-def test_markup_arrives_literally():
+def test_markup_arrives_literally(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
     evil = "[link=https://evil.example]click[/link] [bold]x :smile:"
 
     assert evil in shown(Terminal(), note(lines=[("value", evil)]))

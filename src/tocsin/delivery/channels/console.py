@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any, ClassVar, Literal, TextIO
@@ -31,6 +32,7 @@ _STYLES = {
 }
 _WITH_LABEL = ("fact", "evidence", "good")
 _LABEL = re.compile(r"(\s*\S.*?\s{2,})(.*)")  # up to the gap before the value
+_LEAST_WIDTH = 20
 _SEPARATOR = "─" * 72
 
 
@@ -69,9 +71,9 @@ class ConsoleChannel:
 
 
 def _coloured(body: dict[str, Any], stream: TextIO) -> str:
-    shown = Text.assemble(*_lines(body))
-    # Rich wraps at the terminal's width; the terminal itself does it better, and copies stay whole.
+    # We wrap between words alone: a word that is longer, like a URL, stays whole for who copies it.
     console = Console(file=stream, highlight=False, markup=False, soft_wrap=True)
+    shown = Text.assemble(*_lines(body, console.width))
     with console.capture() as captured:
         console.print(Text(_SEPARATOR, style="dim"))
         console.print(shown, end="")
@@ -83,11 +85,25 @@ def _plain(body: dict[str, Any], stream: TextIO) -> str:
     return visible(str(body.get("text", ""))).rstrip("\n") + "\n\n"
 
 
-def _lines(body: dict[str, Any]) -> Iterator[tuple[str, str]]:
+def _lines(body: dict[str, Any], width: int) -> Iterator[tuple[str, str]]:
     """Pieces of text and their styles; each line of the body ends with its line end."""
     for kind, text in body.get("lines") or [["value", body.get("text", "")]]:
         shown, style = visible(str(text)), _STYLES.get(str(kind), "")
         if kind in _WITH_LABEL and (found := _LABEL.fullmatch(shown)) is not None:
             yield found[1], "dim"
-            shown = found[2]
-        yield f"{shown}\n", style
+            yield _wrapped(found[2], width, len(found[1])).lstrip(" "), style
+        else:
+            yield _wrapped(shown, width, len(shown) - len(shown.lstrip(" "))), style
+        yield "\n", ""
+
+
+def _wrapped(text: str, width: int, indent: int) -> str:
+    """The text in lines of `width` or a little more, all of them indented."""
+    return textwrap.fill(
+        text.strip(" "),
+        max(width, indent + _LEAST_WIDTH),
+        initial_indent=" " * indent,
+        subsequent_indent=" " * indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
