@@ -14,16 +14,15 @@ from typing import NamedTuple
 import structlog
 
 from tocsin import telemetry
+from tocsin.grouping import VALUE_SEPARATOR, Grouped, Groups, grouped_by
 from tocsin.model.alert import NEVER_MS, Reader, Triggers
 from tocsin.model.compiled import CompiledRule, Correlation, Matcher, RuleSet, WindowSpec
 from tocsin.model.event import Event, as_text
 from tocsin.model.rule import Rule
 from tocsin.protocols import Counted, EvidenceStore, Observations, Sighted, Windows
 
-VALUE_SEPARATOR = "\x1f"  # between the parts of a group key or of a counted tuple
 log = structlog.get_logger()
 
-Groups = Mapping[str, list[Event]]
 Members = Mapping[str, list[tuple[int, str]]]
 
 
@@ -154,7 +153,7 @@ class _Batch:
         for event in events:
             self._by_code[event.provider, event.code].append(event)
         self._candidates: dict[tuple[str, frozenset[str] | None], list[Event]] = {}
-        self._groups: dict[tuple[object, ...], Groups] = {}
+        self._grouped: dict[tuple[object, ...], Grouped] = {}
         self._members: dict[tuple[object, ...], Members] = {}
 
     def seen_by(self, counting: _Counting) -> tuple[Groups, Members]:
@@ -173,6 +172,8 @@ class _Batch:
 
     def _of_matcher(self, rule: Rule, matcher: Matcher, spec: WindowSpec) -> tuple[Groups, Members]:
         groups = self.groups_of(rule, matcher)
+        if not groups:
+            return {}, {}
         key = (id(groups), *map(_same, matcher.value)) if spec.counts == "values" else (id(groups),)
         members = self._members.get(key)
         if members is None:
@@ -183,15 +184,21 @@ class _Batch:
 
     def groups_of(self, rule: Rule, matcher: Matcher) -> Groups:
         """The events a matcher matches, by group key."""
+        candidates = self._of_codes(matcher)
+        if not candidates:
+            return {}
         if matcher.matches is not None:
-            matching = [e for e in self._of_codes(matcher) if _matches(matcher.matches, e, rule)]
-            groups = _grouped(matching, matcher.group_by, rule)
-            self._groups[id(groups),] = groups  # alive as long as its id is a key above
-            return groups
-        key = (matcher.product, matcher.codes, rule.allow_missing, *map(_same, matcher.group_by))
-        groups = self._groups.get(key) or _grouped(self._of_codes(matcher), matcher.group_by, rule)
-        self._groups[key] = groups
-        return groups
+            matching = [e for e in candidates if _matches(matcher.matches, e, rule)]
+            grouped = grouped_by(matching, matcher.group_by, allow_missing=rule.allow_missing)
+            self._grouped[id(grouped),] = grouped  # alive as long as its id is a key in `_members`
+        else:
+            key = (matcher.product, matcher.codes, rule.allow_missing, *map(_same, matcher.group_by))
+            found = self._grouped.get(key)
+            grouped = found or grouped_by(candidates, matcher.group_by, allow_missing=rule.allow_missing)
+            self._grouped[key] = grouped
+        if grouped.missing:
+            telemetry.OBSERVATIONS_WITHOUT_GROUP.labels(rule=rule.name).inc(grouped.missing)
+        return grouped.groups
 
     def _of_codes(self, matcher: Matcher) -> list[Event]:
         key = (matcher.product, matcher.codes)
@@ -222,76 +229,34 @@ def _same(reader: Reader) -> object:
     return reader.__reduce__()[1] if isinstance(reader, attrgetter) else id(reader)
 
 
-def _grouped(events: list[Event], group_by: tuple[Reader, ...], rule: Rule) -> Groups:
-    """Events by their case-folded group; those without one are counted and left out."""
-    if not events:
-        return {}
-    if not group_by:
-        return {"": events}
-    if len(group_by) == 1:
-        return _grouped_by_one(events, group_by[0], rule)
-    groups: dict[str, list[Event]] = {}
-    missing = 0
-    for event in events:
-        parts = [as_text(reader(event)) for reader in group_by]
-        if None in parts and not rule.allow_missing:
-            missing += 1
-        else:
-            key = VALUE_SEPARATOR.join([part or "" for part in parts]).casefold()
-            groups.setdefault(key, []).append(event)
-    _count_missing(rule, missing)
-    return groups
-
-
-def _grouped_by_one(events: list[Event], reader: Reader, rule: Rule) -> Groups:
-    """The same for one field, the common case: fold each distinct value once, not each event's."""
-    raw: dict[object, list[Event]] = defaultdict(list)
-    try:
-        for event in events:
-            raw[reader(event)].append(event)
-    except TypeError:  # a list or an object where text is expected: no key of a dict
-        raw = _by_text(events, reader)
-    if not all(type(value) is str or value is None for value in raw):
-        raw = _by_text(events, reader)  # true and 1 are one key of a dict, but two values
-    groups: dict[str, list[Event]] = {}
-    for value, some in raw.items():
-        if not value and not rule.allow_missing:
-            _count_missing(rule, len(some))
-            continue
-        key = str(value or "").casefold()
-        groups[key] = [*groups[key], *some] if key in groups else some
-    return groups
-
-
-def _by_text(events: list[Event], reader: Reader) -> dict[object, list[Event]]:
-    groups: dict[object, list[Event]] = defaultdict(list)
-    for event in events:
-        groups[as_text(reader(event))].append(event)
-    return groups
-
-
-def _count_missing(rule: Rule, count: int) -> None:
-    if count:
-        telemetry.OBSERVATIONS_WITHOUT_GROUP.labels(rule=rule.name).inc(count)
-
-
 def _ids(groups: Groups) -> Members:
     """What an event count counts: each event once, by its id."""
-    return {key: [(event.time_ms, event.id) for event in events] for key, events in groups.items()}
+    members: dict[str, list[tuple[int, str]]] = {}
+    for key, events in groups.items():
+        if len(events) == 1:  # Most groups are: a comprehension would cost as much as all else here.
+            event = events[0]
+            members[key] = [(event.time_ms, event.id)]
+        else:
+            members[key] = [(event.time_ms, event.id) for event in events]
+    return members
 
 
 def _values(groups: Groups, readers: tuple[Reader, ...]) -> Members:
     """What a value count counts: each distinct (case-folded) value; an event that misses one is left out."""
     members: dict[str, list[tuple[int, str]]] = {}
+    read = readers[0] if len(readers) == 1 else lambda event: _joined(event, readers)
     for key, events in groups.items():
-        found = [(event.time_ms, value) for event in events if (value := _value(event, readers)) is not None]
+        found = []
+        for event in events:
+            value = read(event)
+            text = value if type(value) is str else as_text(value)
+            if text:
+                found.append((event.time_ms, text.casefold()))
         if found:
             members[key] = found
     return members
 
 
-def _value(event: Event, readers: tuple[Reader, ...]) -> str | None:
+def _joined(event: Event, readers: tuple[Reader, ...]) -> str | None:
     parts = [as_text(reader(event)) for reader in readers]
-    if None in parts:
-        return None
-    return VALUE_SEPARATOR.join(part or "" for part in parts).casefold()
+    return None if None in parts else VALUE_SEPARATOR.join(part or "" for part in parts)
