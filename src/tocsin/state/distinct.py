@@ -64,17 +64,22 @@ class Distinct:
         self, batch: Sequence[tuple[int, str]], span_ms: int, floor: int, committed_ms: int
     ) -> list[tuple[int, int]]:
         windows: list[tuple[int, int]] = []
-        times = self.times
+        times, values = self.times, self.values
         last = len(batch) - 1
         for place, (time_ms, member) in enumerate(batch):
             value = hash(member)
-            before = self._newest_of(value)
+            before = self._newest_of(value) if self.newest is None else self.newest.get(value)
             if before != time_ms:
                 if before is not None:
                     self._take(value, before)
                     if time_ms > committed_ms:
                         self.superseded.append((time_ms, before, value))
-                self.put(value, time_ms)
+                if self.newest is None:
+                    self.put(value, time_ms)
+                else:  # What `put` does, where nothing is newer.
+                    times.append(time_ms)
+                    values.append(value)
+                    self.newest[value] = time_ms
             if place == last or batch[place + 1][0] != time_ms:
                 count = len(times)
                 if count >= floor:

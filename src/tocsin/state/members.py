@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
+from itertools import zip_longest
 
 SATURATED = 4_096  # members of a group above which only the newest `keep` stay
 _BITS = 64
@@ -88,11 +89,14 @@ def changed(
 
     Costs a binary search and then two pointers that only go forward.
     """
+    first = batch[0][0]
+    left = first_at(members, first - span_ms)
+    here = first_at(members, first, left)
+    if members[-2] <= first + span_ms:
+        return _ending_from(members, here, left, span_ms, floor)
     size = len(members) // 2
     windows: list[tuple[int, int]] = []
-    left = first_at(members, batch[0][0] - span_ms)
-    here = first_at(members, batch[0][0], left)
-    seen, reach = 0, batch[0][0] + span_ms
+    seen, reach = 0, first + span_ms
     while here < size:
         at_ms = members[2 * here]
         after = here + 1
@@ -111,6 +115,29 @@ def changed(
             break
         else:
             here = first_at(members, batch[seen][0], after)
+    return windows
+
+
+def _ending_from(
+    members: Members[int], here: int, left: int, span_ms: int, floor: int
+) -> list[tuple[int, int]]:
+    """The windows of at least `floor` that end at a member's time, from the member at `here` on.
+
+    What `changed` does where all of them are reached, which is nearly always, at a third of its cost.
+    `left` is the place of a member that no window begins before.
+    """
+    times = members[2 * left :: 2].tolist()  # A list's items are there already; an array makes them anew.
+    windows: list[tuple[int, int]] = []
+    offset, start = here - left, 0
+    ends = times[offset:]
+    for after, (at_ms, next_ms) in enumerate(zip_longest(ends, ends[1:]), offset + 1):
+        if at_ms == next_ms:
+            continue
+        oldest = at_ms - span_ms
+        while times[start] < oldest:
+            start += 1
+        if after - start >= floor:
+            windows.append((at_ms, after - start))
     return windows
 
 
