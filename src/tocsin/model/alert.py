@@ -7,6 +7,7 @@ the `*_at` properties are aware datetimes for everything that shows them.
 from __future__ import annotations
 
 import hashlib
+import operator
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -124,9 +125,12 @@ class Sightings:
     @classmethod
     def of(cls, events: Iterable[Event], readers: Sequence[Reader]) -> Sightings:
         """The sightings of these events."""
-        by_id = {(event.time_ms, event.id): event for event in events}
-        keys = sorted(by_id)
-        ordered = [by_id[key] for key in keys]
+        ordered = list(events)
+        keys = [(event.time_ms, event.id) for event in ordered]
+        if not all(map(operator.lt, keys, keys[1:])):  # Mostly they come in order, each once.
+            by_id = dict(zip(keys, ordered, strict=True))
+            keys = sorted(by_id)
+            ordered = [by_id[key] for key in keys]
         columns: list[list[object]] = [list(map(reader, ordered)) for reader in readers]
         return cls([at for at, _ in keys], [name for _, name in keys], columns)
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
+from heapq import nsmallest
 
 from tocsin.model.alert import Evidence, Sightings, Value
 from tocsin.model.event import as_text
@@ -66,7 +67,7 @@ class Tally:
         """As it stands: texts capped, ties by text, so that the same events give the same evidence."""
         values: dict[str, list[Value]] = {}
         for field, counts in zip(self.fields, self._counts, strict=True):
-            top = _top(counts.items())
+            top = _top(counts)
             if top:
                 values[field] = top
         return Evidence(
@@ -80,11 +81,12 @@ class Tally:
                 self._approximate = True
 
 
-def _top(counts: Iterable[tuple[object, int]]) -> list[Value]:
-    texts: Counter[str] = Counter()
-    for value, count in counts:
-        text = as_text(value)
-        if text is not None:
-            texts[text[:VALUE_CHARACTERS]] += count
-    ranked = sorted(texts.items(), key=lambda item: (-item[1], item[0]))
-    return [Value(text, count) for text, count in ranked[:TOP_VALUES]]
+def _top(counts: Mapping[object, int]) -> list[Value]:
+    texts: dict[str, int] = {}
+    for value, count in counts.items():
+        text = value if type(value) is str else as_text(value)
+        if text:
+            text = text[:VALUE_CHARACTERS]
+            texts[text] = texts.get(text, 0) + count
+    top = nsmallest(TOP_VALUES, [(-count, text) for text, count in texts.items()])
+    return [Value(text, -negated) for negated, text in top]
