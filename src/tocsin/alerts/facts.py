@@ -25,6 +25,8 @@ LONGEST_RUNBOOK = 2_000
 LONGEST_DESCRIPTION = 600
 Facts = dict[str, Any]
 _LINK = re.compile(r"https?://[^\s<>\"'|]{1,1000}")
+# A list's item that goes on in the next line of the rule file: whoever shows it wraps it anew.
+_CONTINUED = re.compile(r"(?<=\S)[ \t]*\n[ \t]+(?![-*\s]|[0-9]+[.)])")
 # By the last part of a field's path: what one is called, and what several are.
 _NAMES = {
     "ip": ("IP address", "IP addresses"),
@@ -78,7 +80,7 @@ def message_facts(send: Send, titles: Mapping[str, str], *, external_url: str, z
 def alert_facts(alert: Alert, title: str, *, external_url: str, zone: tzinfo) -> Facts:
     """One alert; times in `zone`, durations and numbers as text where people read them."""
     annotations = alert.annotations
-    runbook = annotations.get("runbook", "").strip()
+    runbook = _CONTINUED.sub(" ", annotations.get("runbook", "").strip())
     is_link = _LINK.fullmatch(runbook) is not None
     ended_ms = alert.last_ms if alert.resolved_ms is None else alert.resolved_ms
     return {

@@ -32,6 +32,7 @@ _STYLES = {
 }
 _WITH_LABEL = ("fact", "evidence", "good")
 _LABEL = re.compile(r"(\s*\S.*?\s{2,})(.*)")  # up to the gap before the value
+_ITEM = re.compile(r"(?:[0-9]+[.)]|[-*]) ")
 _LEAST_WIDTH = 20
 _SEPARATOR = "─" * 72
 
@@ -98,12 +99,13 @@ def _lines(body: dict[str, Any], width: int) -> Iterator[tuple[str, str]]:
 
 
 def _wrapped(text: str, width: int, indent: int) -> str:
-    """The text in lines of `width` or a little more, all of them indented."""
+    """The text in lines of `width` or a little more, all indented, a list's items under themselves."""
+    item = _ITEM.match(text.strip(" "))
     return textwrap.fill(
         text.strip(" "),
         max(width, indent + _LEAST_WIDTH),
         initial_indent=" " * indent,
-        subsequent_indent=" " * indent,
+        subsequent_indent=" " * (indent + (len(item[0]) if item else 0)),
         break_long_words=False,
         break_on_hyphens=False,
     )
