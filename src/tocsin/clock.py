@@ -51,7 +51,7 @@ def from_ms(ms: int) -> datetime:
 
 def iso(ms: int) -> str:
     """`2015-03-27T13:08:09.000Z`: ISO 8601, UTC, always with milliseconds."""
-    return from_ms(ms).strftime("%Y-%m-%dT%H:%M:%S.") + f"{ms % 1000:03d}Z"
+    return f"{from_ms(ms).isoformat(timespec='milliseconds')[:-6]}Z"  # without its +00:00
 
 
 def parse_duration(text: str) -> timedelta:

@@ -18,7 +18,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from tocsin.alerts.headline import title
 from tocsin.cli.lines import print_change
 from tocsin.clock import parse_duration, to_ms
-from tocsin.model.alert import Change, ChangeKind, as_record
+from tocsin.model.alert import Alert, Change, ChangeKind, as_record
 from tocsin.model.compiled import RuleSet
 from tocsin.model.rule import SEVERITIES, severity_rank
 from tocsin.protocols import Batch, Windows
@@ -65,7 +65,7 @@ def replay(  # noqa: PLR0917 - a command's options are its parameters
         Path | None, typer.Option(metavar="FILE", help="The site's overlay of the rules.")
     ] = None,
 ) -> None:
-    """What the rules say of past events, in event time.
+    """Show what the rules say of past events, in event time.
 
     One line for each alert that opens, grows more severe, or resolves; the same events give the same
     lines in whatever order they come.
@@ -96,6 +96,7 @@ class _Run:
         self._events = 0
         self._opened = 0
         self._bad = 0
+        self._titles: dict[str, tuple[object, str]] = {}  # of the alerts that fire
         self._encode = msgspec.json.Encoder().encode
 
     def over(self, files: list[str], run: Replay, until_ms: int | None) -> None:
@@ -134,11 +135,20 @@ class _Run:
                 self._opened += 1
             if self._fail_rank is not None and severity_rank(change.alert.severity) >= self._fail_rank:
                 self.failed = True
-            if self._as_json:
-                record = as_record(change.alert, title(change.alert))
-                typer.echo(self._encode(record).decode())
-            else:
+            if not self._as_json:
                 print_change(change)
+        if self._as_json and changes:
+            typer.echo(b"\n".join([self._line(change.alert) for change in changes]))
+
+    def _line(self, alert: Alert) -> bytes:
+        """The alert as JSON. Its title is made anew only when something changed that it may tell."""
+        told = (alert.score, alert.floor, alert.severity, alert.started_ms, alert.evidence.total)
+        before, text = self._titles.pop(alert.id, (None, ""))
+        if told != before:
+            text = title(alert)
+        if alert.status == "firing":
+            self._titles[alert.id] = (told, text)
+        return self._encode(as_record(alert, text))
 
 
 def _spare_the_collector() -> None:

@@ -26,9 +26,10 @@ class Tally:
         self.total = 0
         self.through_ms = -1  # everything up to here was added
         self._most = most
-        self._counts: list[Counter[object]] = [Counter() for _ in fields]
+        self._counts: list[dict[object, int]] = [{} for _ in fields]
         self._ids: list[str] = []
         self._approximate = False
+        self._told: Evidence | None = None  # as it stands, until more is added
 
     @classmethod
     def of(cls, evidence: Evidence, fields: Sequence[str], through_ms: int) -> Tally:
@@ -38,33 +39,43 @@ class Tally:
         tally._ids = list(evidence.events)
         tally._approximate = evidence.approximate
         for counts, field in zip(tally._counts, fields, strict=True):
-            counts.update({value.text: value.count for value in evidence.values.get(field, [])})
+            counts.update((value.text, value.count) for value in evidence.values.get(field, []))
         return tally
 
     def add(self, sightings: Sightings) -> None:
         """Count more events; the columns begin with those of the fields."""
         if not sightings.ids:
             return
+        self._told = None
         self.total += len(sightings.ids)
         self._ids = [*self._ids, *sightings.ids[-NEWEST_EVENTS:]][-NEWEST_EVENTS:]
         for counts, column in zip(self._counts, sightings.columns, strict=False):
             try:
-                counts.update(column)
+                _count(counts, column)
             except TypeError:  # a list or an object is no key of a dict
-                counts.update(as_text(value) for value in column)
+                _count(counts, [as_text(value) for value in column])
         self._trim()
 
     def merge(self, other: Tally) -> None:
         """Take over what another tally counted of events of its own."""
+        self._told = None
         self.total += other.total
         self.through_ms = max(self.through_ms, other.through_ms)
         self._ids = [*self._ids, *other._ids][-NEWEST_EVENTS:]
         self._approximate |= other._approximate
         for counts, others in zip(self._counts, other._counts, strict=True):
-            counts.update(others)
+            _add(counts, others)
 
     def evidence(self) -> Evidence:
-        """As it stands: texts capped, ties by text, so that the same events give the same evidence."""
+        """As it stands: texts capped, ties by text, so that the same events give the same evidence.
+
+        Not to be changed: what is told of an alert shares it as long as nothing is added.
+        """
+        if self._told is None:
+            self._told = self._evidence()
+        return self._told
+
+    def _evidence(self) -> Evidence:
         values: dict[str, list[Value]] = {}
         for field, counts in zip(self.fields, self._counts, strict=True):
             top = _top(counts)
@@ -77,8 +88,20 @@ class Tally:
     def _trim(self) -> None:
         for index, counts in enumerate(self._counts):
             if len(counts) > 2 * self._most:
-                self._counts[index] = Counter(dict(counts.most_common(self._most)))
+                self._counts[index] = dict(Counter(counts).most_common(self._most))
                 self._approximate = True
+
+
+def _count(counts: dict[object, int], column: Sequence[object]) -> None:
+    if len(column) > 1:
+        _add(counts, Counter(column))
+    else:
+        _add(counts, {column[0]: 1})
+
+
+def _add(counts: dict[object, int], more: Mapping[object, int]) -> None:
+    for value, count in more.items():
+        counts[value] = counts.get(value, 0) + count
 
 
 def _top(counts: Mapping[object, int]) -> list[Value]:
