@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random  # noqa: TID251 - chance is made here and handed on
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
@@ -23,6 +23,7 @@ from tocsin.model.watermark import Watermarks
 from tocsin.protocols import Alerts, Clock, Inbox, Outbox, Positions, Quarantine, Silences
 from tocsin.rules.load import load_rules
 from tocsin.settings import Settings, validate_channels
+from tocsin.settings.shipped import shipped
 from tocsin.sources.decode import Decoder
 from tocsin.sources.stream import StreamSource
 from tocsin.state.alerts_redis import RedisAlerts
@@ -39,10 +40,14 @@ from tocsin.state.windows_redis import RedisWindows
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """Everything the loops and the receiver work with."""
+    """Everything the loops and the receiver work with.
+
+    `revive` starts our own server again if it died; whether it did.
+    """
 
     settings: Settings
     store: Store
+    revive: Callable[[], bool]
     ruleset: RuleSet
     engine: Engine
     inbox: Inbox
@@ -78,15 +83,17 @@ def build(settings: Settings, *, dry_run: bool = False) -> Iterator[Parts]:
     )
     channels, channel_types = make_channels(settings, dry_run=dry_run)
     routes = load_routing(settings.routing, set(channels))
-    renderer = Renderer(settings.templates, external_url=settings.external_url, timezone=settings.timezone)
+    renderer = make_renderer(settings)
 
     with ExitStack() as stack:
-        store = _open(settings, stack, dry_run=dry_run)
+        server = None if settings.redis_url else stack.enter_context(_own_server(settings))
+        store = _open(settings, server, stack, dry_run=dry_run)
         evidence = RedisEvidence(store)
         inbox = RedisInbox(store)
         yield Parts(
             settings=settings,
             store=store,
+            revive=server.revive if server else lambda: False,
             ruleset=ruleset,
             engine=Engine(ruleset, RedisWindows(store), evidence),
             inbox=inbox,
@@ -104,6 +111,12 @@ def build(settings: Settings, *, dry_run: bool = False) -> Iterator[Parts]:
             clock=clock,
             rng=random.Random(),  # noqa: S311 - jitter, no secret
         )
+
+
+def make_renderer(settings: Settings) -> Renderer:
+    """The renderer; what the operator's folders do not hold, the shipped one does."""
+    folders = [*settings.templates, shipped("alerts") / "templates"]
+    return Renderer(folders, external_url=settings.external_url, timezone=settings.timezone)
 
 
 def make_channels(
@@ -124,13 +137,14 @@ def make_channels(
     return {name: CHANNELS[types[name]](name, config, outside) for name, config in configs.items()}, types
 
 
-def _open(settings: Settings, stack: ExitStack, *, dry_run: bool) -> Store:
-    """The configured server, else our own on the data directory."""
-    if settings.redis_url is not None:
-        url = settings.redis_url.reveal()
-    else:
-        server = EmbeddedServer(settings.data_dir, maxmemory=str(settings.max_memory))
-        url = stack.enter_context(server).url
+def _own_server(settings: Settings) -> EmbeddedServer:
+    return EmbeddedServer(settings.data_dir, maxmemory=str(settings.max_memory))
+
+
+def _open(settings: Settings, server: EmbeddedServer | None, stack: ExitStack, *, dry_run: bool) -> Store:
+    """Our own server, else the configured one."""
+    url = settings.redis_url.reveal() if settings.redis_url else ""
+    url = server.url if server else url
     prefix = f"tocsin-dry-{secrets.token_hex(8)}" if dry_run else "tocsin"
     store = open_store(url, prefix=prefix)
     stack.callback(store.close)

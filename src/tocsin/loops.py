@@ -8,7 +8,7 @@ repeat, so a crash anywhere costs nothing but time.
 from __future__ import annotations
 
 import threading
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -20,10 +20,11 @@ from tocsin.alerts.decision import Plan
 from tocsin.alerts.plan import plan
 from tocsin.alerts.render import Renderer
 from tocsin.alerts.route import Route
+from tocsin.catalog.lookup import codes
 from tocsin.clock import from_ms
 from tocsin.delivery.worker import Worker
 from tocsin.engine import Engine
-from tocsin.model.alert import ChangeKind
+from tocsin.model.alert import ChangeKind, Triggers
 from tocsin.model.event import Event
 from tocsin.model.watermark import Watermarks
 from tocsin.protocols import (
@@ -122,13 +123,16 @@ class Detect:
             for tenant, events in _by_tenant(batch.events).items():
                 committed_ms = self.watermarks.behind(tenant, now)
                 triggers += self.engine.process(tenant, events, committed_ms=committed_ms)
+                _count_unknown(events)
                 self._advance(tenant, events, committed_ms, now)
+            _count_true(triggers)
             changes = self.alerts.fold(triggers, now=now)
             self.watermarks.drained(name, empty=not batch.events)
             for tenant in self.watermarks.tenants():
                 closing_ms = self.watermarks.closing(tenant, now)
                 behind_ms = self.watermarks.behind(tenant, now)
                 if due := self.engine.due(tenant, watermark_ms=closing_ms, committed_ms=behind_ms):
+                    _count_true(due)
                     changes += self.alerts.fold(due, now=now)
                 changes += self.alerts.close(tenant, closing_ms)
             if batch.events or batch.quarantined:
@@ -230,6 +234,19 @@ class Deliver:
         queued = self.signals.queued[self.worker.channel.name]
         if queued.wait(wait_s):
             queued.clear()
+
+
+def _count_true(triggers: Sequence[Triggers]) -> None:
+    for trigger in triggers:
+        telemetry.TRIGGERS.labels(rule=trigger.rule.name).inc(len(trigger.instants))
+
+
+def _count_unknown(events: Sequence[Event]) -> None:
+    """Vendors add codes without notice. A provider without a catalogue has no unknown ones."""
+    for (provider, code), count in Counter((event.provider, event.code) for event in events).items():
+        known = codes(provider)
+        if known and code not in known:
+            telemetry.EVENTS_UNKNOWN_CODE.inc(count)
 
 
 def _by_tenant(events: Sequence[Event]) -> dict[str, list[Event]]:

@@ -159,7 +159,7 @@ class Alerts(Protocol):
         """Fired alerts of which the planner may still have something to say: open, or not yet told off."""
 
     def settle(self, alert_ids: Iterable[str]) -> None:
-        """The planner is done with these (resolved, and everybody who must know does)."""
+        """The planner is done with these; one that a late event opened again meanwhile stays. Atomic."""
 
     def forget(self, before: datetime) -> int:
         """Delete resolved, settled alerts whose last trigger is older; how many."""

@@ -10,6 +10,7 @@ from functools import partial
 import structlog
 from apscheduler.schedulers.background import BackgroundScheduler
 
+from tocsin import telemetry
 from tocsin.app import Parts
 from tocsin.delivery.worker import Worker
 from tocsin.errors import StoreError
@@ -17,6 +18,7 @@ from tocsin.loops import Deliver, Detect, Health, Notify, Signals, supervise
 from tocsin.notices import Notices
 
 SWEEP_EVERY = timedelta(seconds=30)
+LOOK_EVERY = timedelta(seconds=5)  # at how full the store is
 RETENTION_EVERY = timedelta(hours=1)
 TOLD_KEPT = timedelta(days=30)  # deliveries and silences that are over
 STOP_WITHIN_S = 8.0
@@ -46,6 +48,7 @@ class Service:
             parts.outbox.take_back()
         self._every(SWEEP_EVERY, self._sweep)
         self._every(RETENTION_EVERY, self._forget)
+        self._every(LOOK_EVERY, self._look)
         heartbeat = parts.settings.heartbeat
         if heartbeat is not None:
             self._every(heartbeat.every, partial(self._notices.heartbeat, heartbeat.channel))
@@ -104,7 +107,11 @@ class Service:
     def _sweep(self) -> None:
         now = self._parts.clock.now()
         for tenant in self._parts.watermarks.tenants():
-            self._parts.engine.sweep(tenant, committed_ms=self._parts.watermarks.behind(tenant, now))
+            committed_ms = self._parts.watermarks.behind(tenant, now)
+            telemetry.GROUPS_CAPPED.inc(self._parts.engine.sweep(tenant, committed_ms=committed_ms))
+
+    def _look(self) -> None:
+        self._notices.store_filled(*self._parts.store.filled())
 
     def _forget(self) -> None:
         now = self._parts.clock.now()

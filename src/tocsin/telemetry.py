@@ -165,7 +165,7 @@ EVENTS_UNKNOWN_CODE = _counter("events_unknown_code", "Events whose code the cat
 OBSERVATIONS_WITHOUT_GROUP = _counter(
     "observations_without_group", "Matches that lacked a group-by or counted field.", "rule"
 )
-GROUPS_CAPPED = _counter("groups_capped", "Groups let go because a rule had too many.", "rule")
+GROUPS_CAPPED = _counter("groups_capped", "Groups let go because a rule had too many.")
 TRIGGERS = _counter("triggers", "Instants at which a rule was true.", "rule")
 ALERTS_CHANGED = _counter("alerts_changed", "Changes of alerts.", "rule", "kind")
 NOTIFICATIONS = _counter("notifications", "Attempts to deliver, by how they ended.", "channel", "outcome")

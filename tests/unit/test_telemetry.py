@@ -178,7 +178,7 @@ def test_setting_up_again_replaces() -> None:
         ("EVENTS_QUARANTINED", {"source": "a", "reason": "b"}, "tocsin_events_quarantined_total{"),
         ("EVENTS_LATE", {"source": "a"}, "tocsin_events_late_total{"),
         ("OBSERVATIONS_WITHOUT_GROUP", {"rule": "a"}, "tocsin_observations_without_group_total{"),
-        ("GROUPS_CAPPED", {"rule": "a"}, "tocsin_groups_capped_total{"),
+        ("GROUPS_CAPPED", {}, "tocsin_groups_capped_total"),
         ("TRIGGERS", {"rule": "a"}, "tocsin_triggers_total{"),
         ("ALERTS_CHANGED", {"rule": "a", "kind": "opened"}, "tocsin_alerts_changed_total{"),
         ("NOTIFICATIONS", {"channel": "a", "outcome": "sent"}, "tocsin_notifications_total{"),

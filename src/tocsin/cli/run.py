@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Annotated
@@ -18,10 +19,12 @@ from tocsin.api.server import HttpServer
 from tocsin.app import Parts, build
 from tocsin.cli.connect import settings_of
 from tocsin.cli.demo import Demo, demo_settings, unhurried, welcome
+from tocsin.errors import StoreError
 from tocsin.service import Service
-from tocsin.settings import Listen, Settings
+from tocsin.settings import Listen
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
+REVIVE_EVERY_S = 1.0
 log = structlog.get_logger()
 
 
@@ -52,22 +55,25 @@ def run(
         settings = demo_settings(settings)
     telemetry.setup_logging(level=log_level or ("warning" if demo else "info"))
     refuse_open_receiver(settings.listen, settings.sources)
+    tokens = tokens_of(settings.sources)
     stopped = threading.Event()
     _on_signals(stopped)
     with build(settings, dry_run=dry_run) as parts:
-        _serve(unhurried(parts) if demo else parts, settings, stopped, demo=demo)
+        _serve(unhurried(parts) if demo else parts, tokens, stopped, demo=demo)
 
 
-def _serve(parts: Parts, settings: Settings, stopped: threading.Event, *, demo: bool) -> None:
+def _serve(
+    parts: Parts, tokens: Mapping[str, Sequence[bytes]], stopped: threading.Event, *, demo: bool
+) -> None:
     service = Service(parts)
     app = make_app(
         inbox=parts.inbox,
-        tokens=tokens_of(settings.sources),
+        tokens=tokens,
         clock=parts.clock,
         readiness=service.trouble,
         registry=telemetry.REGISTRY,
     )
-    server = HttpServer(app, settings.listen)
+    server = HttpServer(app, parts.settings.listen)
     address = server.start()
     service.start()
     _greet(parts, address)
@@ -75,15 +81,26 @@ def _serve(parts: Parts, settings: Settings, stopped: threading.Event, *, demo: 
         if demo:
             welcome(parts, address)
             Demo(parts, address, stopped).start()
-        stopped.wait()
+        while not stopped.wait(REVIVE_EVERY_S):
+            _revive(parts)
     finally:
         server.stop()
         service.stop()
 
 
+def _revive(parts: Parts) -> None:
+    """Here, on the main thread: our own server dies with the thread that starts it."""
+    try:
+        if parts.revive():
+            log.warning("store.revived", store=parts.store.shown)
+    except StoreError as exc:
+        log.error("store.down", error=str(exc))  # noqa: TRY400 - the message says it all
+
+
 def _greet(parts: Parts, address: Listen) -> None:
     rules, channels = len(parts.ruleset.rules), ", ".join(parts.channels)
-    log.info("service.ready", rules=rules, channels=channels, listen=str(address))
+    log.info("service.ready", rules=rules, channels=channels, listen=str(address),
+             sources=[source.name for source in parts.sources])  # fmt: skip
     for warning in parts.ruleset.warnings:
         log.warning("rule.warning", warning=str(warning))
 

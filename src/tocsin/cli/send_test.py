@@ -8,8 +8,7 @@ from typing import Annotated
 import typer
 
 from tocsin.alerts.notice import sample
-from tocsin.alerts.render import Renderer
-from tocsin.app import make_channels
+from tocsin.app import make_channels, make_renderer
 from tocsin.cli.connect import settings_of
 from tocsin.clock import SystemClock
 from tocsin.errors import ConfigError, DeliveryError
@@ -23,7 +22,9 @@ def send_test(
         typer.Option(metavar="FILE", help="The settings [default: ./tocsin.yml, if there is one]."),
     ] = None,
 ) -> None:
-    """Send a made-up alert to one channel, now, and say what the other side answered.
+    """Send a made-up alert to one channel, now.
+
+    Says what the other side answered.
 
     Example: tocsin send-test oncall --config tocsin.yml
     """
@@ -32,7 +33,7 @@ def send_test(
     if channel not in channels:
         known = ", ".join(sorted(channels))
         raise ConfigError(f'there is no channel "{channel}"{nearest(channel, channels)}; there are: {known}')
-    renderer = Renderer(settings.templates, external_url=settings.external_url, timezone=settings.timezone)
+    renderer = make_renderer(settings)
     now = SystemClock().now()
     notification = renderer.render(sample(channel, now), types[channel], channel, now)
     try:

@@ -65,7 +65,8 @@ class MemoryAlerts:
         return [_now(self._by_id[i]) for i in waiting if self._by_id[i].alert.fired_ms is not None]
 
     def settle(self, alert_ids: Iterable[str]) -> None:
-        self._unsettled.difference_update(alert_ids)
+        over = [i for i in alert_ids if i not in self._by_id or self._by_id[i].alert.status == "resolved"]
+        self._unsettled.difference_update(over)
 
     def forget(self, before: datetime) -> int:
         limit = to_ms(before)

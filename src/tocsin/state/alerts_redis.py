@@ -56,6 +56,7 @@ class RedisAlerts:
         self._client: Any = store.client  # its answers' types depend on its options
         self._recall = recall
         self._write = store.script("alerts_write")
+        self._settle = store.script("alerts_settle")
 
     def fold(self, triggers: Sequence[Triggers], *, now: datetime) -> list[Change]:
         waiting: dict[str, list[Triggers]] = defaultdict(list)
@@ -102,10 +103,10 @@ class RedisAlerts:
         return [episode.alert for episode in self._episodes(ids) if episode.alert.fired_ms is not None]
 
     def settle(self, alert_ids: Iterable[str]) -> None:
-        ids = [alert_id.encode() for alert_id in alert_ids]
-        if ids:
-            with self._store.reaching():
-                self._client.srem(self._store.key("unsettled"), *ids)
+        ids = list(alert_ids)
+        for start in range(0, len(ids), PAGE):
+            page = ids[start : start + PAGE]
+            self._settle([self._store.key("unsettled"), *(self._store.key("alert", i) for i in page)], page)
 
     def forget(self, before: datetime) -> int:
         limit = f"({to_ms(before)}"

@@ -135,6 +135,12 @@ class Store:
                 "set `appendonly yes`, or start with --unsafe"
             )
 
+    def filled(self) -> tuple[int, int]:
+        """How many bytes it holds, and may hold (0: as many as there are)."""
+        with self.reaching():
+            memory: Any = self.client.info("memory")
+        return int(memory["used_memory"]), int(memory.get("maxmemory", 0))
+
     def erase(self) -> None:
         """Delete every key under our prefix: the end of a replay that was lent a server."""
         with self.reaching():

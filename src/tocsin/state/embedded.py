@@ -94,6 +94,18 @@ class EmbeddedServer:
             raise
         return self
 
+    def revive(self) -> bool:
+        """Start it again if it died (killed by the system, perhaps); whether it had. On `start`'s thread.
+
+        Raises:
+            StoreUnavailable: it did not start.
+        """
+        if self._process is None or self._socket is None or self._process.poll() is None:
+            return False
+        self._process = self._spawn(find_binary(), self._socket)
+        self._await_ready()
+        return True
+
     def stop(self) -> None:
         """Shut down, the append-only file flushed; killed after ten seconds. Safe to call twice."""
         if self._process is not None:

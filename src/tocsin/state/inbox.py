@@ -60,10 +60,8 @@ class RedisInbox:
             # A clock that was set back must not keep an old answer for long.
             if self._looked_at is not None and abs(now - self._looked_at) < _LOOK_EVERY:
                 return self._full
-            with self._store.reaching():
-                memory: Any = self._store.client.info("memory")
+            used, most = self._store.filled()
             self._looked_at = now
-            used, most = int(memory["used_memory"]), int(memory.get("maxmemory", 0))
             self._full = None
             if most and used > FULL * most:
                 self._full = (
