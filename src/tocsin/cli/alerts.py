@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -17,36 +18,44 @@ from tocsin.clock import SystemClock, iso
 from tocsin.errors import Error
 from tocsin.model.alert import Alert
 
-app = typer.Typer(help="What was found, and who was told.", no_args_is_help=True)
+app = typer.Typer(help="See what was found, and who was told.", no_args_is_help=True)
 
 Config = Annotated[
     Path | None,
     typer.Option("--config", metavar="FILE", help="The settings [default: ./tocsin.yml, if there is one]."),
 ]
 COLUMNS = ("id", "status", "severity", "last seen", "rule", "entity", "title")
+SHORT = ("id", "status", "severity", "last seen (UTC)", "title")
 
 
 @app.command("list")
 def list_(
     config: Config = None,
-    firing: Annotated[bool, typer.Option("--firing", help="Only those that fire now.")] = False,
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")] = 50,
+    firing: Annotated[bool, typer.Option("--firing", help="Only those that are going on.")] = False,
+    limit: Annotated[int, typer.Option(metavar="N", min=1, max=10_000, help="At most so many.")] = 50,
 ) -> None:
-    """Alerts, the one seen last first.
+    """List alerts, the one seen last first.
 
     Example: tocsin alerts list --firing
     """
     with open_state(config) as state:
         alerts = state.alerts.find(status="firing" if firing else None, limit=limit)
-    print_table(COLUMNS, [_row(alert) for alert in alerts], empty="no alerts")
+    if sys.stdout.isatty():
+        print_table(SHORT, [_short_row(alert) for alert in alerts], empty="no alerts")
+    else:
+        print_table(COLUMNS, [_row(alert) for alert in alerts], empty="")
 
 
 @app.command("show")
 def show(
-    alert_id: Annotated[str, typer.Argument(metavar="ID", help="An alert's id, or its first characters.")],
+    alert_id: Annotated[
+        str, typer.Argument(metavar="ID", show_default=False, help="An alert's id, or its first characters.")
+    ],
     config: Config = None,
 ) -> None:
-    """One alert: its facts, its evidence, and why who was told or not.
+    """Show one alert: its evidence, and who was told of it.
+
+    Where somebody was not told, it says why.
 
     Example: tocsin alerts show 7ecbb4c9b631f881
     """
@@ -59,6 +68,12 @@ def show(
 def _row(alert: Alert) -> tuple[str, ...]:
     entity = alert.labels.get("entity", "")
     return alert.id, alert.status, alert.severity, iso(alert.last_ms), alert.rule, entity, title(alert)
+
+
+def _short_row(alert: Alert) -> tuple[str, ...]:
+    """What fits a terminal; `alerts show` tells the rest."""
+    last = alert.last_at.strftime("%Y-%m-%d %H:%M")
+    return alert.id, alert.status, alert.severity, last, title(alert)
 
 
 def _named(state: State, text: str) -> Alert:

@@ -23,12 +23,13 @@ def events(
         typer.Argument(metavar="[CODE|WORD]", help="An event code, or a word of its name or category."),
     ] = None,
 ) -> None:
-    """The event codes that rules can name: all, one with all its facts, or those with a word.
+    """Look up event codes, those that rules can name.
 
-    Piped, it writes one code a line, tabs between: provider, code, outcome, categories, name,
-    description, log-stream filter, marks, actions, notes.
+    All of them, one with all its facts, or those that have a word. Piped, it writes one code a line,
+    tabs between: provider, code, outcome, categories, name, description, log-stream filter, marks,
+    actions, notes.
 
-    Example: tocsin events limit_wc; tocsin events 'login - failure'
+    Example: tocsin events limit_wc
     """
     found = _find(query)
     if not found:

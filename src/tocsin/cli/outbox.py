@@ -15,9 +15,12 @@ from tocsin.model.notification import Delivery, DeliveryStatus
 MOST = 1_000_000  # "all" of the dead letters
 
 app = typer.Typer(
-    name="outbox", help="Notifications: queued, sent, dead; and sent again.", no_args_is_help=True
+    name="outbox", help="See what was sent or could not be, and send it again.", no_args_is_help=True
 )
-Config = Annotated[Path | None, typer.Option("--config", metavar="FILE", help="The service's tocsin.yml.")]
+Config = Annotated[
+    Path | None,
+    typer.Option("--config", metavar="FILE", help="The settings [default: ./tocsin.yml, if there is one]."),
+]
 
 _COLUMNS = ("ID", "STATUS", "CHANNEL", "SEVERITY", "TRIES", "AT", "SUMMARY", "ANSWER")
 
@@ -27,10 +30,13 @@ def list_(
     status: Annotated[
         str | None, typer.Option(metavar="|".join(get_args(DeliveryStatus)), help="Only those.")
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest.")] = 100,
+    limit: Annotated[int, typer.Option(metavar="N", min=1, help="At most so many.")] = 100,
     config: Config = None,
 ) -> None:
-    """List notifications, newest first."""
+    """List notifications, newest first.
+
+    Example: tocsin outbox list --status dead
+    """
     if status is not None and status not in get_args(DeliveryStatus):
         known = ", ".join(get_args(DeliveryStatus))
         raise typer.BadParameter(f"there is no status {status!r}; there are: {known}", param_hint="--status")
@@ -47,7 +53,12 @@ def retry(
     all_dead: Annotated[bool, typer.Option("--all-dead", help="Every one of them.")] = False,
     config: Config = None,
 ) -> None:
-    """Send dead letters again; the running service does it within a second."""
+    """Send dead letters again.
+
+    The running service does it within a second.
+
+    Example: tocsin outbox retry --all-dead
+    """
     if bool(ids) == all_dead:
         raise typer.BadParameter("name dead letters by their ids, or say --all-dead")
     now = SystemClock().now()

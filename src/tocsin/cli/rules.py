@@ -34,9 +34,9 @@ def check(
     ] = None,
     config: ConfigFile = None,
 ) -> None:
-    """Report every mistake of every rule file, as FILE:LINE:COLUMN: what; how to fix it.
+    """Report every mistake in rule files.
 
-    Exit code 1 if there is an error.
+    A line each: FILE:LINE:COLUMN: what; how to fix it. Exit code 1 if there is an error.
 
     Example: tocsin rules check rules/ --overlay overlay.yml
     """
@@ -66,9 +66,9 @@ def run_tests(
     ] = None,
     config: ConfigFile = None,
 ) -> None:
-    """Run the tests inside rule files, each rule alone, with its default params.
+    """Run the tests inside rule files.
 
-    Exit code 1 if a test fails.
+    Each rule runs alone, with its default params. Exit code 1 if a test fails.
 
     Example: tocsin rules test rules/auth0 --store redis://127.0.0.1:6379
     """

@@ -16,7 +16,10 @@ from tocsin.clock import SystemClock, iso, parse_duration, to_ms
 from tocsin.model.silence import Matcher, Silence, parse_matcher
 
 app = typer.Typer(name="silence", help="Hold alerts back for a while.", no_args_is_help=True)
-Config = Annotated[Path | None, typer.Option("--config", metavar="FILE", help="The service's tocsin.yml.")]
+Config = Annotated[
+    Path | None,
+    typer.Option("--config", metavar="FILE", help="The settings [default: ./tocsin.yml, if there is one]."),
+]
 
 _COLUMNS = ("ID", "STATE", "ENDS", "MATCHERS", "BY", "COMMENT")
 
@@ -30,10 +33,15 @@ def add(
         ),
     ],
     for_: Annotated[str, typer.Option("--for", metavar="DURATION", help="How long, like 30m, 2h or 7d.")],
-    comment: Annotated[str, typer.Option(help="Why, for the others.")] = "",
+    comment: Annotated[str, typer.Option(metavar="TEXT", help="Why, for the others.")] = "",
     config: Config = None,
 ) -> None:
-    """Silence the alerts whose labels match, from now on; prints the silence's id."""
+    """Silence the alerts whose labels match, from now on.
+
+    Prints the silence's id.
+
+    Example: tocsin silence add entity=ip:203.0.113.9 --for 2h
+    """
     now = SystemClock().now()
     silence = Silence(
         id=secrets.token_hex(4),
@@ -53,7 +61,10 @@ def list_(
     all_: Annotated[bool, typer.Option("--all", help="Those that have ended too.")] = False,
     config: Config = None,
 ) -> None:
-    """List silences, the soonest to end first."""
+    """List silences, the soonest to end first.
+
+    Example: tocsin silence list --all
+    """
     now = SystemClock().now()
     with open_state(config) as state:
         found = [silence for silence in state.silences.list() if all_ or now < silence.ends_at]
@@ -65,7 +76,10 @@ def expire(
     silence_id: Annotated[str, typer.Argument(metavar="ID", help="As `silence list` shows it.")],
     config: Config = None,
 ) -> None:
-    """End a silence now."""
+    """End a silence now.
+
+    Example: tocsin silence expire 3f9a01bc
+    """
     with open_state(config) as state:
         if not state.silences.expire(silence_id, SystemClock().now()):
             typer.echo(f"tocsin: {silence_id}: there is no such silence; see `tocsin silence list`", err=True)
