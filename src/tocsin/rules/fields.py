@@ -79,13 +79,16 @@ def all_members(field: Field) -> Members:
         return lambda event: members_of(get(event))
 
     def read(event: Event) -> list[Any]:
-        fields = event.fields
-        found: list[Any] = []
-        if path in fields:
-            _collect(fields[path], (), found)
-        else:
-            _collect(fields, steps, found)
-        return found
+        value: Any = event.fields
+        if path in value:
+            return members_of(value[path])
+        for place, step in enumerate(steps):
+            if type(value) is not dict:
+                found: list[Any] = []
+                _collect(value, steps[place:], found)
+                return found
+            value = value.get(step)
+        return members_of(value)
 
     return read
 

@@ -109,7 +109,12 @@ def _codes(field: Field, chain: Chain, values: list[Scalar], scope: Scope) -> fr
 def _over(field: Field, leaf: Leaf) -> Predicate:
     if not field.flat:
         members = all_members(field)
-        return lambda event: any(leaf(value) for value in members(event))
+
+        def any_holds(event: Event) -> bool:
+            found = members(event)
+            return leaf(found[0]) if len(found) == 1 else any(map(leaf, found))
+
+        return any_holds
     get = attrgetter(attribute(field.path))
 
     def holds(event: Event) -> bool:
