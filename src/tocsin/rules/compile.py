@@ -23,10 +23,17 @@ GENERATED = ".events"  # what a detection's own alerts are called beside those o
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A compiled rule, and the top-level fields it reads. `not_running`: why it cannot run."""
+    """A compiled rule, and the top-level fields it reads. `not_running`: why it cannot run.
+
+    `doc`, `bases` and `spec` are what it was made of: its document, the detections it matches
+    with, and how it counts their matches (None: every match is a trigger).
+    """
 
     compiled: CompiledRule
     fields: frozenset[str]
+    doc: DetectionDoc | CorrelationDoc
+    bases: tuple[Detection, ...]
+    spec: CorrelationSpec | None = None
     not_running: str = ""
 
 
@@ -51,20 +58,19 @@ def plain_rule(detection: Detection, override: Override, *, beside_correlation: 
         rule, (detection.matcher(alert.key),), context=readers(alert.context, doc.product)
     )
     flat = flat_fields((*alert.key, *alert.context), doc.product)
-    return Made(compiled, detection.fields | flat, detection.not_running)
+    return Made(compiled, detection.fields | flat, doc, (detection,), not_running=detection.not_running)
 
 
 def shorthand_rule(detection: Detection, spec: CorrelationSpec, override: Override) -> Made:
     """A detection with `tocsin.correlate`."""
-    doc = detection.doc
-    return _counting_rule(doc.meta, doc.extension, spec, [detection], override)
+    return _counting_rule(detection.doc, spec, [detection], override)
 
 
 def correlation_rule(
     doc: CorrelationDoc, spec: CorrelationSpec, bases: Sequence[Detection], override: Override
 ) -> Made:
     """Sigma's correlation document over its base rules."""
-    return _counting_rule(doc.meta, doc.extension, spec, bases, override)
+    return _counting_rule(doc, spec, bases, override)
 
 
 def bases_of(doc: CorrelationDoc, spec: CorrelationSpec, names: Names) -> list[DetectionDoc] | None:
@@ -96,20 +102,19 @@ def _check_aliases(doc: CorrelationDoc, spec: CorrelationSpec) -> None:
 
 
 def _counting_rule(
-    meta: Meta,
-    extension: Extension,
+    doc: DetectionDoc | CorrelationDoc,
     spec: CorrelationSpec,
     bases: Sequence[Detection],
     override: Override,
 ) -> Made:
-    alert = extension.alert
+    meta, alert = doc.meta, doc.extension.alert
     groups = [_fields_for(spec, position, spec.group_by) for position in range(len(bases))]
     values = [_fields_for(spec, position, spec.fields) for position in range(len(bases))]
     products = {base.doc.product for base in bases}
     product = bases[0].doc.product if len(products) == 1 else ""
     rule = _rule(
         meta,
-        extension,
+        doc.extension,
         alert,
         override,
         type_=spec.type,
@@ -137,7 +142,7 @@ def _counting_rule(
     reason = stopped[0].not_running if stopped else ""
     if stopped and stopped[0].doc.meta.id != meta.id:
         reason = f'its rule "{stopped[0].doc.meta.label}" does not run: {reason}'
-    return Made(compiled, frozenset().union(*flat), reason)
+    return Made(compiled, frozenset().union(*flat), doc, tuple(bases), spec, reason)
 
 
 def _fields_for(spec: CorrelationSpec, position: int, fields: Sequence[str]) -> tuple[str, ...]:

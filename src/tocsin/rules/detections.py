@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from typing import NamedTuple
 
 from tocsin.catalog.provider import PROVIDERS
 from tocsin.model.alert import Reader
@@ -18,12 +19,23 @@ from tocsin.rules.spec import DetectionDoc, FilterDoc
 from tocsin.rules.tree import Codes, Test, Tree, all_of, any_of, codes_of, predicate, tests_of
 
 
+class Clause(NamedTuple):
+    """A document's selections and condition, with what the compiler knew when it read them."""
+
+    doc: DetectionDoc | FilterDoc
+    scope: Scope
+
+
 @dataclass(frozen=True, slots=True)
 class Detection:
-    """A compiled detection. `not_running` says why it cannot run; empty when it does."""
+    """A compiled detection. `not_running` says why it cannot run; empty when it does.
+
+    `clauses` are what its tree was made of: its own document first, then its filters'.
+    """
 
     doc: DetectionDoc
     tree: Tree
+    clauses: tuple[Clause, ...]
     not_running: str = ""
 
     @property
@@ -73,7 +85,8 @@ def compile_detection(
     )
     tree = condition_tree(doc.selections, doc.conditions, scope)
     category = _category(doc, catalog)
-    parts = [tree, *category, *(_filter_tree(filter_, scope, catalog, lists) for filter_ in filters)]
+    filtering = [Clause(filter_, _filter_scope(filter_, scope, lists)) for filter_ in filters]
+    parts = [tree, *category, *(_filter_tree(clause, scope) for clause in filtering)]
     known = [part for part in parts if part is not None]
     if len(known) < len(parts):
         return None
@@ -84,7 +97,7 @@ def compile_detection(
     whole = all_of(known)
     if codes_of(whole) == frozenset():
         doc.problems.warning(doc.meta.mark, "no event can match: its code would have to be two at once")
-    return Detection(doc, whole, reason)
+    return Detection(doc, whole, (Clause(doc, scope), *filtering), reason)
 
 
 def condition_tree(
@@ -104,12 +117,13 @@ def condition_tree(
     return any_of(alternatives) if complete and alternatives else None
 
 
-def _filter_tree(
-    filter_: FilterDoc, scope: Scope, catalog: Catalog, lists: Mapping[str, tuple[str, ...]]
-) -> Tree | None:
-    own = Scope(filter_.product or scope.product, filter_.problems, catalog, lists, trusted=False)
-    tree = condition_tree(filter_.selections, filter_.conditions, own)
-    scope.refused += own.refused
+def _filter_scope(filter_: FilterDoc, scope: Scope, lists: Mapping[str, tuple[str, ...]]) -> Scope:
+    return Scope(filter_.product or scope.product, filter_.problems, scope.catalog, lists, trusted=False)
+
+
+def _filter_tree(clause: Clause, scope: Scope) -> Tree | None:
+    tree = condition_tree(clause.doc.selections, clause.doc.conditions, clause.scope)
+    scope.refused += clause.scope.refused
     return tree
 
 

@@ -24,10 +24,15 @@ SUFFIXES = (".yml", ".yaml")
 
 
 class Loaded(NamedTuple):
-    """A rule set, and the tests of each of its rules by the rule's id."""
+    """A rule set, and the tests of each of its rules by the rule's id.
+
+    `docs` are all documents of the files; `made` what came of them, rules that cannot run included.
+    """
 
     ruleset: RuleSet
     cases: Mapping[str, tuple[Case, ...]]
+    docs: tuple[Doc, ...]
+    made: tuple[Made, ...]
 
 
 def load_rules(
@@ -74,7 +79,7 @@ def load(
     if errors:
         raise RuleErrors(errors)
     warnings = tuple(warning for problems in told for warning in _in_order(problems.warnings))
-    return Loaded(_ruleset(made, warnings), _cases(docs))
+    return Loaded(_ruleset(made, warnings), _cases(docs), tuple(docs), tuple(made))
 
 
 def _files(paths: Sequence[Path], told: list[Problems]) -> list[Path]:

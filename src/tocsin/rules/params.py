@@ -16,7 +16,10 @@ _REFERENCE = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]*)")
 
 @dataclass(frozen=True, slots=True)
 class Param:
-    """One knob. `value` is the effective one, several texts for a list. `sets` is a path in the document."""
+    """One knob. `value` is the effective one, several texts for a list. `sets` is a path in the document.
+
+    `place` is where that value stands, as `file:line`; `least` and `most` are its bounds as written.
+    """
 
     name: str
     value: tuple[Scalar, ...]
@@ -24,6 +27,10 @@ class Param:
     highest: float | None = None
     sets: tuple[str, ...] = ()
     help: str = ""
+    default: tuple[Scalar, ...] = ()
+    least: str = ""
+    most: str = ""
+    place: str = ""
 
     @property
     def texts(self) -> tuple[str, ...]:
@@ -86,7 +93,18 @@ def _param(name: str, section: Section, root: Table, mark: Mark, chosen: Chosen 
     _check_kind(name, value, default, told)
     for scalar in value:
         _check_bounds(name, scalar, lowest, highest, told)
-    return Param(name, value, mark, _measure(highest), sets, help_)
+    return Param(
+        name=name,
+        value=value,
+        mark=mark,
+        highest=_measure(highest),
+        sets=sets,
+        help=help_,
+        default=default,
+        least=lowest.text if lowest else "",
+        most=highest.text if highest else "",
+        place=f"{told.file}:{value[0].mark.line}",
+    )
 
 
 def _check_kind(
