@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from tocsin.model.compiled import WindowSpec
 from tocsin.protocols import Counted, Observations, Windows
-from tocsin.state import members, windows_memory
+from tocsin.state import connection, members, windows_memory
 from tocsin.state.connection import Store
 from tocsin.state.windows_memory import MemoryWindows
 from tocsin.state.windows_redis import RedisWindows
@@ -120,6 +120,25 @@ def redis_windows(store: Store) -> Windows:
     return RedisWindows(store)
 
 
+def plant(monkeypatch: pytest.MonkeyPatch, script: str, line: str, mistake: str) -> None:
+    """Replace a line of a script."""
+    read = connection._read_script
+
+    def planted(name: str) -> str:
+        text = read(name)
+        assert name != script or line in text
+        return text.replace(line, mistake) if name == script else text
+
+    monkeypatch.setattr(connection, "_read_script", planted)
+
+
+@pytest.fixture(params=[0, 56])
+def outgrown(request: pytest.FixtureRequest, store: Store, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """A store whose groups get a key of their own from the first member on, or from about the fourth."""
+    plant(monkeypatch, "batch", "SMALL = 1024", f"SMALL = {request.param}")
+    return store
+
+
 LAW = settings(deadline=None, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
@@ -133,6 +152,12 @@ def test_memory_counts_what_the_model_counts(script: Script) -> None:
 @given(script=scripts())
 def test_redis_counts_what_the_model_counts(store: Store, script: Script) -> None:
     check(RedisWindows(store), script)
+
+
+@settings(LAW, max_examples=300)
+@given(script=scripts())
+def test_redis_counts_the_same_when_groups_outgrow_their_field(outgrown: Store, script: Script) -> None:
+    check(RedisWindows(outgrown), script)
 
 
 @settings(LAW, max_examples=200)
@@ -189,6 +214,11 @@ def test_memory_counts_long_scripts(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(30))
 def test_redis_counts_long_scripts(store: Store, seed: int) -> None:
     check(RedisWindows(store), long_script(seed))
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_redis_counts_long_scripts_whose_groups_outgrow_their_field(outgrown: Store, seed: int) -> None:
+    check(RedisWindows(outgrown), long_script(seed))
 
 
 # Closing windows -----------------------------------------------------------------------------------
@@ -374,26 +404,46 @@ def test_the_law_finds_pruning_to_the_newest_whatever_the_lateness(
         ("events", "time_at(raw, head, left) < at - span", "time_at(raw, head, left) <= at - span"),
         ("packed", "if a_here ~= a then return a_here < a end", "if a_here ~= a then return false end"),
         ("events", "(raw, head, size, committed) - keep", "(raw, head, size, committed + 99) - keep"),
-        ("values", "time + 1, '+inf'", "time + 8, '+inf'"),
-        ("values", "math.min(entry[3], entry[2] + rule.span + 1)", "entry[3]"),
-        ("values", "        entry[3] = at\n", ""),
-        ("values", "'-inf', committed - rule.span - 1", "'-inf', committed"),
-        ("values", "'-inf', committed - 1)", "'-inf', committed + 70)"),
+        ("observe", "#batch > 16", "#batch > 32"),
+        ("values", "times[left] < at - rule.span", "times[left] <= at - rule.span"),
+        ("values", "within[value] > 1 and within[value] - 1 or nil", "nil"),
+        ("values", "= time_at(batch, 0, seen) + rule.span", "= time_at(batch, 0, seen)"),
+        ("values", "following[value] > committed", "false"),
+        ("values", "if at < committed - rule.span then", "if at < committed then"),
+        ("values", "if times[place] < committed then", "if times[place] < committed + 70 then"),
     ],
 )
 def test_the_law_finds_a_mistake_planted_in_a_script(
     store: Store, monkeypatch: pytest.MonkeyPatch, script: str, line: str, mistake: str
 ) -> None:
-    from tocsin.state import connection
+    plant(monkeypatch, script, line, mistake)
+    must_be_found(store, script)
 
-    read = connection._read_script
 
-    def planted(name: str) -> str:
-        text = read(name)
-        assert name != script or line in text
-        return text.replace(line, mistake) if name == script else text
+@pytest.mark.parametrize(
+    ("line", "mistake"),
+    [
+        ("time + 1, '+inf'", "time + 8, '+inf'"),
+        ("math.min(entry[3], entry[2] + rule.span + 1)", "entry[3]"),
+        ("        entry[3] = at\n", ""),
+        ("'-inf', committed - rule.span - 1", "'-inf', committed"),
+        ("'-inf', committed - 1)", "'-inf', committed + 70)"),
+        ("if not latest[leaving[out]] then", "if true then"),
+        ("latest[values[left]] == times[left]", "true"),
+        ("before < at - span", "false"),
+        ("latest[value] or known[place]", "known[place]"),
+        ("tonumber(leaving[out + 1]) < at - span", "tonumber(leaving[out + 1]) <= at - span"),
+        ("elseif at > committed then", "elseif false then"),
+    ],
+)
+def test_the_law_finds_a_mistake_planted_in_the_script_for_many_values(
+    outgrown: Store, monkeypatch: pytest.MonkeyPatch, line: str, mistake: str
+) -> None:
+    plant(monkeypatch, "values_many", line, mistake)
+    must_be_found(outgrown, "values")
 
-    monkeypatch.setattr(connection, "_read_script", planted)
+
+def must_be_found(store: Store, script: str) -> None:
     windows = RedisWindows(store)
 
     @settings(LAW, max_examples=1_000, phases=[Phase.generate], report_multiple_bugs=False)

@@ -22,20 +22,21 @@ local function trimmed(raw, span, keep, distinct)
   return string.sub(raw, 1, 8) .. struct.pack('>i8', floor_until) .. table.concat(kept)
 end
 
-local function observe_closing(number, rule, deadlines)
-  local key, batch, name, distinct = next_key(), next_arg(), next_arg(), next_arg() == '1'
-  local before = redis.call('GET', key) or struct.pack('>i8i8', NEVER, NEVER)
+-- What becomes of the group's field, as for events; it is never moved out.
+local function observe_closing(number, rule, held, batch, name)
+  local before = held or struct.pack('>i8i8', NEVER, NEVER)
   local closed_until = number_at(before, 0)
   batch = string.sub(batch, 16 * first_at(batch, 0, #batch / 16, closed_until + 1) + 1)
-  if #batch == 0 then return end
+  if #batch == 0 then return nil end
   local raw, added = merged(before, 16, batch)
   if added > 0 then
-    if rule.keep >= 0 and (#raw - 16) / 16 > SATURATED then raw = trimmed(raw, rule.span, rule.keep, distinct) end
-    redis.call('SET', key, raw, 'PX', rule.ttl)
-    if #before == 16 or time_at(before, 16, 0) ~= time_at(raw, 16, 0) then
-      redis.call('ZADD', deadlines, time_at(raw, 16, 0) + rule.span, name)
+    if rule.keep >= 0 and (#raw - 16) / 16 > SATURATED then
+      raw = trimmed(raw, rule.span, rule.keep, rule.distinct)
     end
-    redis.call('PEXPIRE', deadlines, rule.ttl)
+    if #before == 16 or time_at(before, 16, 0) ~= time_at(raw, 16, 0) then
+      redis.call('ZADD', rule.deadlines, time_at(raw, 16, 0) + rule.span, name)
+    end
   end
   answer(number, (#raw - 16) / 16, {}, NEVER)
+  return added > 0 and raw or nil
 end

@@ -1,7 +1,7 @@
 -- uses packed
 -- The closing windows of one rule that end before the watermark.
--- KEYS: the rule's sorted set of deadlines, then the groups; ARGV: watermark, committed, span,
--- floor, whether values are counted, time to live, then the groups' names.
+-- KEYS: the rule's sorted set of deadlines, the hash of its groups; ARGV: watermark, committed, span,
+-- floor, whether values are counted, time to live, then for each group its field and its name.
 -- What ends before `committed` was answered and is forgotten. Reply: as of observe.
 local watermark, committed, span = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local floor, distinct, ttl = tonumber(ARGV[4]), ARGV[5] == '1', ARGV[6]
@@ -20,8 +20,8 @@ local function counted(raw, first, after)
   return count
 end
 
-local function decide(number, key, name)
-  local raw = redis.call('GET', key)
+local function decide(number, field, name)
+  local raw = redis.call('HGET', KEYS[2], field)
   if not raw then return redis.call('ZREM', KEYS[1], name) end
   local size, first, drop, closed_until = (#raw - 16) / 16, 0, 0, number_at(raw, 0)
   local floor_until = number_at(raw, 8)
@@ -43,7 +43,8 @@ local function decide(number, key, name)
     first = after
   end
   if drop > 0 then
-    redis.call('SET', key, struct.pack('>i8i8', closed_until, floor_until) .. string.sub(raw, 16 + 16 * drop + 1), 'PX', ttl)
+    local left = struct.pack('>i8i8', closed_until, floor_until) .. string.sub(raw, 16 + 16 * drop + 1)
+    redis.call('HSET', KEYS[2], field, left)
     if drop == size then
       redis.call('ZREM', KEYS[1], name)
     else
@@ -55,5 +56,6 @@ local function decide(number, key, name)
   for _, told in ipairs(row) do reply[#reply + 1] = told end
 end
 
-for place = 2, #KEYS do decide(place - 1, KEYS[place], ARGV[place + 5]) end
+for place = 7, #ARGV, 2 do decide((place - 5) / 2, ARGV[place], ARGV[place + 1]) end
+redis.call('PEXPIRE', KEYS[2], ttl)
 return reply

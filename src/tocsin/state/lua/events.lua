@@ -1,6 +1,4 @@
 -- Event counts: every member counts.
-local SMALL = 512 -- bytes up to which a rewrite costs no more than an append, and wastes no room
-
 -- The windows of at least `floor` that end at a member's time within the span after one of `batch`.
 local function changed(raw, head, batch, span, floor)
   local size, coming = (#raw - head) / 16, #batch / 16
@@ -47,29 +45,31 @@ local function droppable(raw, head, span, keep)
   return drop
 end
 
-local function observe_events(number, rule)
-  local key, batch = next_key(), next_arg()
-  local before = redis.call('GET', key)
-  local raw, added, in_order = merged(before or struct.pack('>i8', NEVER), 8, batch)
-  local windows = changed(raw, 8, batch, rule.span, rule.floor)
-  local floor_until = number_at(raw, 0)
-  local size = (#raw - 8) / 16
-  if added > 0 then
-    local drop = droppable(raw, 8, rule.span, rule.keep)
-    if drop == size then
-      redis.call('DEL', key)
-    elseif drop == 0 and before and in_order and #raw > SMALL then
-      redis.call('APPEND', key, batch)
-      redis.call('PEXPIRE', key, rule.ttl)
-    else
-      if drop > 0 then
-        local last, header = time_at(raw, 8, drop - 1), floor_until
-        if last >= committed - rule.span then header = math.max(header, last + rule.span + 1) end
-        raw = struct.pack('>i8', header) .. string.sub(raw, 8 + 16 * drop + 1)
-      end
-      redis.call('SET', key, raw, 'PX', rule.ttl)
-    end
-    size = size - drop
+-- What becomes of the group's field: its new content, nil (as it is) or false (it goes).
+local function observe_events(number, rule, field, held, batch)
+  local own_key = held == '' and rule.stem .. field
+  local before = own_key and redis.call('GET', own_key) or held or ''
+  local floor_until, head = floor_of(before), #before % 16
+  local raw, added, in_order = merged(before, head, batch)
+  local windows = changed(raw, head, batch, rule.span, rule.floor)
+  local size = (#raw - head) / 16
+  local drop = added > 0 and droppable(raw, head, rule.span, rule.keep) or 0
+  answer(number, size - drop, windows, floor_until)
+  if added == 0 then return nil end
+  if drop > 0 then
+    local last = time_at(raw, head, drop - 1)
+    if last >= committed - rule.span then floor_until = math.max(floor_until, last + rule.span + 1) end
+    raw = floor_header(floor_until) .. string.sub(raw, head + 16 * drop + 1)
   end
-  answer(number, size, windows, floor_until)
+  if drop == size or #raw <= SMALL then
+    if own_key then redis.call('DEL', own_key) end
+    return drop < size and raw
+  end
+  if own_key and drop == 0 and in_order then
+    redis.call('APPEND', own_key, batch)
+    redis.call('PEXPIRE', own_key, rule.ttl)
+    return nil
+  end
+  redis.call('SET', rule.stem .. field, raw, 'PX', rule.ttl)
+  return ''
 end

@@ -66,3 +66,13 @@ local function merged(raw, head, batch)
   parts[#parts + 1] = string.sub(raw, head + 16 * here + 1)
   return table.concat(parts), added, false
 end
+
+-- The times and the hashes of all records, in two tables whose places count from 1.
+local function listed(raw, head)
+  local times, hashes, place = {}, {}, 0
+  for offset = head + 1, #raw, 16 do
+    place = place + 1
+    times[place], hashes[place] = struct.unpack('>i8c8', raw, offset)
+  end
+  return times, hashes
+end

@@ -1,24 +1,32 @@
 -- uses packed
--- The newest times of groups, and the end of those that are over.
--- KEYS: for each group its key and the key of what was superseded; ARGV: for each group the header's
--- length (0: a sorted set of values) and the time before which its newest member is too old.
--- Reply: each group's newest time, as text; empty where it is gone.
-local function newest(key, head)
-  if head == 0 then return tonumber(redis.call('ZREVRANGE', key, 0, 0, 'WITHSCORES')[2] or nil) end
-  local size = redis.call('STRLEN', key)
-  if size > head then return number_at(redis.call('GETRANGE', key, size - 16, size - 9), 0) end
-  if size == head then return number_at(redis.call('GETRANGE', key, 0, 7), 0) end -- closed_until
-  return nil
+-- A part of a rule's groups: the newest times of those that live, and the end of those that are over.
+-- KEYS: the hash of its groups. ARGV: the cursor, about how many fields, the kind (as of observe), the
+-- time before which a group's newest member is too old, the stems of groups' own keys and of what was
+-- superseded. Reply: the next cursor, then each live group's field and newest time, as text.
+local kind, horizon, stem, superseded = ARGV[3], tonumber(ARGV[4]), ARGV[5], ARGV[6]
+
+local function newest_moved_out(key)
+  if kind == 'values' then return tonumber(redis.call('ZREVRANGE', key, 0, 0, 'WITHSCORES')[2] or nil) end
+  local time = redis.call('GETRANGE', key, -16, -9)
+  return #time == 8 and number_at(time, 0) or nil
 end
 
-local reply = {}
-for place = 1, #KEYS, 2 do
-  local head, horizon = tonumber(ARGV[place]), tonumber(ARGV[place + 1])
-  local time = newest(KEYS[place], head)
-  if time and time < horizon then
-    redis.call('DEL', KEYS[place], KEYS[place + 1])
-    time = nil
+local function newest(field, raw)
+  if raw == '' then return newest_moved_out(stem .. field) end
+  if kind == 'closing' and #raw == 16 then return number_at(raw, 0) end -- the end of what it forgot
+  return number_at(raw, #raw - 16)
+end
+
+local found = redis.call('HSCAN', KEYS[1], ARGV[1], 'COUNT', ARGV[2])
+local reply = { found[1] }
+for place = 1, #found[2], 2 do
+  local field, raw = found[2][place], found[2][place + 1]
+  local time = newest(field, raw)
+  if time and time >= horizon then
+    reply[#reply + 1], reply[#reply + 2] = field, string.format('%.0f', time)
+  else
+    redis.call('HDEL', KEYS[1], field)
+    if raw == '' then redis.call('DEL', stem .. field, superseded .. field) end
   end
-  reply[#reply + 1] = time and string.format('%.0f', time) or ''
 end
 return reply
