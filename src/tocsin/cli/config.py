@@ -26,7 +26,7 @@ from tocsin.telemetry import visible
 DEFAULT_CONFIG = Path("tocsin.yml")
 STARTER = Path(__file__).resolve().parent / "starter"
 
-config_app = typer.Typer(help="Look at the settings.", no_args_is_help=True)
+config_app = typer.Typer(help="Check the settings.", no_args_is_help=True)
 
 
 @config_app.command("check")
@@ -38,10 +38,11 @@ def check(
         ),
     ] = None,
 ) -> None:
-    """Check the settings, channels, routes, templates and rules; reads files, and nothing else.
+    """Check the settings and every file they name.
 
-    Prints every mistake as `file:line: what`, and then exits 1. What need not stop tocsin here and
-    now, like a secret that only the server has, is a warning.
+    That is channels, routes, templates and rules; nothing is sent, and no server asked. Prints every
+    mistake as `file:line: what`, and then exits 1. What need not stop tocsin here and now, like a
+    secret that only the server has, is a warning.
 
     Example: tocsin config check --config tocsin.yml
     """
@@ -111,9 +112,9 @@ def _check_routing(settings: Settings, report: Report) -> None:
 
 
 def _check_templates(settings: Settings, report: Report) -> None:
-    from tocsin.alerts.render import Renderer
+    from tocsin.app import make_renderer
 
-    renderer = Renderer(settings.templates, external_url=settings.external_url, timezone=settings.timezone)
+    renderer = make_renderer(settings)
     report.errors += renderer.problems()
     report.counted.append(_count(len(settings.templates), "folder") + " of templates")
 
@@ -150,9 +151,9 @@ def init(
         Path, typer.Argument(metavar="[DIR]", help="Where to; made when it is not there.")
     ] = Path(),
 ) -> None:
-    """Write a commented starter folder: settings, routes, templates, an overlay, room for rules.
+    """Write a commented starter folder.
 
-    Never overwrites a file.
+    Settings, routes, templates, an overlay, room for rules. Never overwrites a file.
 
     Example: tocsin init /etc/tocsin
     """
