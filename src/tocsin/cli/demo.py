@@ -27,10 +27,10 @@ from tocsin.settings import Listen, Settings, SourceSettings, shipped
 from tocsin.state.embedded import running_url
 
 EVENTS_A_POST = 20
-PAUSE_S = 0.1
+PAUSE_S = 0.15
 LOOK_EVERY_S = 0.5
-CALM_LOOKS = 5  # longer than a group waits between two messages
-GROUP_INTERVAL = timedelta(seconds=2)
+CALM_LOOKS = 4
+GROUP_INTERVAL = timedelta(milliseconds=300)  # so that a rise in severity is told before the end
 SOURCE = "auth0"
 log = structlog.get_logger()
 
