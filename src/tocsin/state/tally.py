@@ -12,6 +12,7 @@ from tocsin.model.event import as_text
 TOP_VALUES = 20
 NEWEST_EVENTS = 50
 VALUE_CHARACTERS = 128
+_NO_KEYS = {list, dict}  # types of values that no dict takes as a key
 
 
 class Tally:
@@ -49,12 +50,18 @@ class Tally:
         self._told = None
         self.total += len(sightings.ids)
         self._ids = [*self._ids, *sightings.ids[-NEWEST_EVENTS:]][-NEWEST_EVENTS:]
-        for counts, column in zip(self._counts, sightings.columns, strict=False):
-            try:
-                _count(counts, column)
-            except TypeError:  # a list or an object is no key of a dict
-                _count(counts, [as_text(value) for value in column])
+        for place, column in enumerate(sightings.columns[: len(self.fields)]):
+            self._count(place, column if _NO_KEYS.isdisjoint(map(type, column)) else [*map(as_text, column)])
         self._trim()
+
+    def _count(self, place: int, column: Sequence[object]) -> None:
+        counts = self._counts[place]
+        if len(column) == 1:
+            counts[column[0]] = counts.get(column[0], 0) + 1
+            return
+        if not isinstance(counts, Counter):  # Made when it pays: most alerts are of one event.
+            counts = self._counts[place] = Counter(counts)
+        counts.update(column)
 
     def merge(self, other: Tally) -> None:
         """Take over what another tally counted of events of its own."""
@@ -90,13 +97,6 @@ class Tally:
             if len(counts) > 2 * self._most:
                 self._counts[index] = dict(Counter(counts).most_common(self._most))
                 self._approximate = True
-
-
-def _count(counts: dict[object, int], column: Sequence[object]) -> None:
-    if len(column) > 1:
-        _add(counts, Counter(column))
-    else:
-        _add(counts, {column[0]: 1})
 
 
 def _add(counts: dict[object, int], more: Mapping[object, int]) -> None:
