@@ -29,7 +29,7 @@ from tocsin.sources.file import FileSource
 from tocsin.state.connection import open_store
 from tocsin.state.windows_memory import MemoryWindows
 from tocsin.state.windows_redis import RedisWindows
-from tocsin.tune.replay import Replay, in_step
+from tocsin.tune.replay import Replay, codes_read_whole, in_step
 
 SHOWN_BAD_RECORDS = 20
 RULE_SUFFIXES = {".yml", ".yaml"}
@@ -114,7 +114,7 @@ class _Run:
         typer.echo(f"{self._events:,} events{late}{bad}: {self._opened:,} alerts", err=True)
 
     def _source(self, file: str, advance: Advance) -> FileSource:
-        decoder = Decoder(self.ruleset.fields)
+        decoder = Decoder(self.ruleset.fields, whole=codes_read_whole(self.ruleset))
         return FileSource(file, decoder, progress=advance)
 
     def _watched(self, file: str, batches: Iterator[Batch]) -> Iterator[Batch]:

@@ -48,6 +48,8 @@ class Decoder:
     """Decodes one source's records; `fields` are the top-level vendor fields its events shall hold.
 
     `tenant` is given to every event; where it is empty the record's own counts, else `default_tenant`.
+    `whole` are the codes of the events that keep the bytes of their record (None: all do); of the
+    others nobody may ask for more than those fields.
     """
 
     def __init__(
@@ -57,12 +59,14 @@ class Decoder:
         provider: str = "auth0",
         tenant: str = "",
         default_tenant: str = "default",
+        whole: frozenset[str] | None = None,
     ) -> None:
         if provider not in PROVIDERS:
             raise ConfigError(f"unknown provider {provider!r}; known are {', '.join(sorted(PROVIDERS))}")
         self._provider: Provider = PROVIDERS[provider]
         self._tenant, self._default_tenant = tenant, default_tenant
         self.fields = frozenset(fields)
+        self._whole = whole
         self._type = event_type(self.fields)
         quick = _quick_type(provider, self.fields, tenant, default_tenant)
         self._flat = msgspec.json.Decoder(quick)
@@ -95,6 +99,7 @@ class Decoder:
         bad: list[Quarantined] = []
         limit_ms = LAST_MS if now_ms is None else now_ms + FUTURE_MS
         decode, date_of, add = self._decode_as(records), self._date, events.append
+        whole = self._whole
         seconds, milliseconds = self._seconds, MILLISECONDS
         for number, record in enumerate(records, first):
             try:
@@ -112,7 +117,7 @@ class Decoder:
                 if time_ms > limit_ms:
                     raise _Unusual
                 event.time_ms = time_ms
-                event.raw = record
+                event.raw = record if whole is None or event.code in whole else b""
                 add(event)
             except _GIVE_UP:
                 self._add_carefully(record, number, limit_ms, events, bad)

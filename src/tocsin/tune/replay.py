@@ -8,7 +8,7 @@ order, and only then told. So the same set of events tells the same story, byte 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from operator import attrgetter
 
@@ -42,7 +42,6 @@ class Replay:
         self.late = 0
         self._engine = Engine(ruleset, windows, kept, exact=True)
         self._lateness_ms = lateness // MS
-        self._read_whole = _codes_read_whole(ruleset)
         self._watermark_ms = NEVER_MS
         self._newest_ms = NEVER_MS
         self._tenants: dict[str, None] = {}
@@ -52,7 +51,6 @@ class Replay:
         """The changes that the watermark has passed with these events.
 
         `newest_ms` is the newest time of the source that is furthest behind; None: of all events.
-        The events are the run's from now on: it lets go of the bytes that no rule will read.
         """
         if events:
             times_ms = [event.time_ms for event in events]
@@ -62,8 +60,6 @@ class Replay:
         for tenant, some in _by_tenant(events).items():
             self._tenants[tenant] = None
             self._wait(self._engine.process(tenant, some, committed_ms=self._watermark_ms))
-        if self._read_whole is not None:
-            _let_go_of_bytes(events, self._read_whole)
         return self._pass((self._newest_ms if newest_ms is None else newest_ms) - self._lateness_ms)
 
     def finish(self, until_ms: int | None = None) -> list[Change]:
@@ -123,25 +119,22 @@ def _split(triggers: list[Triggers], watermark_ms: int) -> tuple[Triggers | None
     return done, first._replace(instants=rest, events=rest_events, floor=floor)
 
 
-def _codes_read_whole(ruleset: RuleSet) -> frozenset[str] | None:
-    """The codes of events whose evidence is more than their attributes; None: of any code."""
+def codes_read_whole(ruleset: RuleSet) -> frozenset[str] | None:
+    """The codes of events of which a rule may read more than attributes; None: of any code.
+
+    The others need not keep their bytes: evidence holds events for hours, and without its bytes an
+    event takes a third of the memory.
+    """
     codes: set[str] = set()
     for rule in ruleset.rules:
         for matcher in rule.matchers:
-            if all(isinstance(reader, attrgetter) for reader in (*rule.context, *matcher.group_by)):
+            readers = (*rule.context, *matcher.group_by, *matcher.value)
+            if matcher.matches is None and all(isinstance(reader, attrgetter) for reader in readers):
                 continue
             if matcher.codes is None:
                 return None
             codes |= matcher.codes
     return frozenset(codes)
-
-
-def _let_go_of_bytes(events: Iterable[Event], read_whole: Container[str]) -> None:
-    """Evidence keeps events for hours: without their bytes they take a third of the memory."""
-    for event in events:
-        if event.code not in read_whole:
-            event.raw = b""
-            event.parsed = None
 
 
 def _by_tenant(events: Sequence[Event]) -> Mapping[str, Sequence[Event]]:
