@@ -1,28 +1,31 @@
-"""`tocsin rules`: check rule files, and run the tests inside them."""
+"""`tocsin rules`: its commands, of which `check` and `test` judge rule files."""
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from tocsin.cli.rules_explain import explain
+from tocsin.cli.rules_lists import coverage, list_, params
+from tocsin.cli.rules_options import ConfigFile, loaded_rules
 from tocsin.errors import RuleErrors
-from tocsin.rules.load import Loaded, load
-from tocsin.settings import load_settings
 from tocsin.state.connection import open_store
 from tocsin.state.windows_redis import RedisWindows
 from tocsin.tune.ruletests import Outcome, Run, in_windows, run_cases
 
-app = typer.Typer(help="Check rule files, and run the tests inside them.", no_args_is_help=True)
+app = typer.Typer(help="Check, test, explain and list rules.", no_args_is_help=True)
+
+app.command("list")(list_)
+app.command("explain")(explain)
+app.command("params")(params)
+app.command("coverage")(coverage)
 
 Paths = Annotated[list[Path], typer.Argument(metavar="PATH", help="Rule files or folders.")]
-ConfigFile = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="Take lists and trusted_rules from this config.")
-]
 
 
 @app.command()
@@ -41,7 +44,7 @@ def check(
     Example: tocsin rules check rules/ --overlay overlay.yml
     """
     try:
-        loaded = _loaded(paths, config, overlay)
+        loaded = loaded_rules(paths, config, overlay)
     except RuleErrors as exc:
         for error in exc.errors:
             typer.echo(str(error))
@@ -72,7 +75,7 @@ def run_tests(
 
     Example: tocsin rules test rules/auth0 --store redis://127.0.0.1:6379
     """
-    loaded = _loaded(paths, config, None)
+    loaded = loaded_rules(paths, config, None)
     outcomes = [*run_cases(loaded)]
     if store is not None:
         with _windows_on(store) as run:
@@ -85,15 +88,6 @@ def run_tests(
     without = f"; without a test: {', '.join(untested)}" if untested else ""
     typer.echo(f"{_counted(len(outcomes), 'test')}{told}{without}", err=True)
     raise typer.Exit(1 if failed else 0)
-
-
-def _loaded(paths: Sequence[Path], config: Path | None, overlay: Path | None) -> Loaded:
-    lists: Mapping[str, Path] = {}
-    trusted: Sequence[str] = ()
-    if config is not None:
-        settings = load_settings(config)
-        lists, trusted = settings.lists, settings.trusted_rules
-    return load(paths, overlay=overlay, lists=lists, trusted=trusted)
 
 
 def _tell(outcome: Outcome) -> None:

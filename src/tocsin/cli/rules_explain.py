@@ -1,0 +1,154 @@
+"""`tocsin rules explain`: a rule taken apart, and what it says to an event."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from tocsin.catalog.provider import PROVIDERS
+from tocsin.cli.rules_options import ConfigFile, OverlayFile, Paths, loaded_rules
+from tocsin.errors import Error
+from tocsin.model.event import Event
+from tocsin.rules.compile import Made
+from tocsin.rules.detections import Detection
+from tocsin.rules.explain import Needed, Part, facts_of, matches, needed_of, parts_of
+from tocsin.rules.problems import did_you_mean
+from tocsin.sources.decode import Decoder
+from tocsin.telemetry import visible
+
+DEFAULT_PROVIDER = "auth0"  # of a rule for any product
+LONGEST_SEEN = 200  # characters of a value
+MOST_SEEN = 5  # members of an array
+Line = Sequence[tuple[str, str]]  # its pieces: text and style
+YES, NO = ("✓", "green"), ("✗", "red")
+
+
+def explain(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The rule's name or id.")],
+    paths: Paths = None,
+    event: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="One JSON record, an array or NDJSON; - is standard input."),
+    ] = None,
+    overlay: OverlayFile = None,
+    config: ConfigFile = None,
+) -> None:
+    """One rule taken apart; with an event: what matched.
+
+    With --event each part says whether it matched, and the value it saw.
+
+    Example: tocsin rules explain failed_logins_from_ip --event record.json
+    """
+    made = _named(name, loaded_rules(paths, config, overlay).made)
+    _say(_about(made))
+    if event is None:
+        for base in made.bases:
+            _say([[], *_tree(made, base)])
+        return
+    for number, one in enumerate(_events(event, made), start=1):
+        _say([[], [(f"event {number}", "bold"), (f"  {one.code or 'without a code'}  {one.id}", "")]])
+        for position, base in enumerate(made.bases):
+            _say(_answered(made, base, position, one))
+
+
+def _named(name: str, made: Sequence[Made]) -> Made:
+    known = {key: rule for rule in made for key in (rule.compiled.rule.id, rule.compiled.rule.name)}
+    if name not in known:
+        names = [rule.compiled.rule.name for rule in made]
+        raise Error(f'no rule is called "{name}"; {did_you_mean(name, names)}')
+    return known[name]
+
+
+def _events(file: Path, made: Made) -> Sequence[Event]:
+    """The records of the file; of one that is no event, the reason goes to standard error.
+
+    Raises:
+        Error: the file cannot be read.
+    """
+    try:
+        data = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
+    except OSError as exc:
+        raise Error(f"{file}: cannot be read: {exc.strerror or exc}; check the path") from exc
+    product = made.compiled.rule.product
+    provider = product if product in PROVIDERS else DEFAULT_PROVIDER
+    events, bad = Decoder(made.fields, provider=provider).decode_body(data, now_ms=None)
+    for record in bad:
+        typer.echo(visible(f"{file}:{record.line}: not an event: {record.reason}"), err=True)
+    return events
+
+
+def _about(made: Made) -> Iterator[Line]:
+    rule = made.compiled.rule
+    yield [(rule.name, "bold"), (f"  {rule.title}", "")]
+    yield [(f"{rule.file}:{rule.line}", "dim")]
+    for word, told in facts_of(made):
+        yield [(f"  {word:<12}", "dim"), (told, "")]
+
+
+def _tree(made: Made, base: Detection) -> Iterator[Line]:
+    yield from _heading(made, base)
+    for part in parts_of(base):
+        yield [(f"{_indent(part)}{part.text}", "")]
+
+
+def _answered(made: Made, base: Detection, position: int, event: Event) -> Iterator[Line]:
+    yield from _heading(made, base)
+    for part in parts_of(base):
+        mark = YES if part.holds(event) else NO
+        yield [(_indent(part), ""), mark, (f" {part.text}", ""), (_seen(part, event), "dim")]
+    if not matches(base, event):
+        yield [("  does not match", "red")]
+        return
+    yield [("  matches", "green")]
+    for told in _needed(needed_of(made, position), event, allow_missing=made.compiled.rule.allow_missing):
+        yield [(f"    {told}", "")]
+
+
+def _heading(made: Made, base: Detection) -> Iterator[Line]:
+    """The detection's name, where the rule is not that detection itself."""
+    if base.doc is not made.doc:
+        yield [(base.doc.meta.label, "bold")]
+
+
+def _indent(part: Part) -> str:
+    return "  " * (part.depth + 1)
+
+
+def _seen(part: Part, event: Event) -> str:
+    if part.sees is None:
+        return ""
+    found = [value for value in part.sees(event) if value is not None]
+    if not found:
+        return "   (the event has none)"
+    more = f" and {len(found) - MOST_SEEN} more" if len(found) > MOST_SEEN else ""
+    return f"   (is {', '.join(_shown(value) for value in found[:MOST_SEEN])}{more})"
+
+
+def _needed(needed: Sequence[Needed], event: Event, *, allow_missing: bool) -> Iterator[str]:
+    for one in needed:
+        value = one.read(event)
+        if value not in (None, ""):
+            yield f"{one.why}: {one.field} is {_shown(value)}"
+        elif one.why == "group" and allow_missing:
+            yield f"{one.why}: {one.field} is missing, which is a group of its own"
+        else:
+            yield f"not counted: {one.field} is missing"
+
+
+def _shown(value: object) -> str:
+    text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    return text if len(text) <= LONGEST_SEEN else f"{text[:LONGEST_SEEN]}…"
+
+
+def _say(lines: Iterable[Line]) -> None:
+    """Print the lines, harmless: rules and events are other people's texts."""
+    console = Console(highlight=False, soft_wrap=True)
+    for line in lines:
+        console.print(Text.assemble(*((visible(" ".join(text.split("\n"))), style) for text, style in line)))

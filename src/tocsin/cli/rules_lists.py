@@ -1,0 +1,138 @@
+"""`tocsin rules list`, `params` and `coverage`: what a set of rules is, needs and covers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import msgspec
+import typer
+
+from tocsin.cli.rules_options import ConfigFile, Format, OutputFormat, OverlayFile, Paths, loaded_rules
+from tocsin.cli.table import print_table
+from tocsin.rules.coverage import Coverage, coverage_of
+from tocsin.rules.listing import line_of
+from tocsin.rules.params import Param
+from tocsin.rules.spec import FilterDoc
+
+LIST_COLUMNS = ("rule", "level", "att&ck", "type", "window", "params", "event codes", "stream filters")
+PARAM_COLUMNS = ("rule", "param", "value", "default", "bounds", "from", "what")
+COVERAGE_COLUMNS = ("", "name", "covered", "by", "not covered")
+ANY = "any"
+
+
+def list_(
+    paths: Paths = None,
+    overlay: OverlayFile = None,
+    config: ConfigFile = None,
+    output: OutputFormat = Format.text,
+) -> None:
+    """The rules: how bad, how they count, what they need.
+
+    The last column names the Auth0 log-stream filters that let a rule's events through: a stream
+    that is filtered otherwise never carries them.
+
+    Example: tocsin rules list rules/auth0 --overlay overlay.yml
+    """
+    lines = [line_of(made) for made in loaded_rules(paths, config, overlay).made]
+    if output is Format.json:
+        _print_json(lines)
+        return
+    rows = [
+        (
+            line.name,
+            line.level,
+            " ".join(line.techniques),
+            line.type,
+            line.window,
+            _assigned(line.params),
+            _or_any(line.codes),
+            _or_any(line.stream_filters),
+        )
+        for line in lines
+    ]
+    print_table(LIST_COLUMNS, rows, empty="no rules")
+
+
+@dataclass(frozen=True, slots=True)
+class Knob:
+    """A param of a rule: what it is now, what it may be, and where that was said."""
+
+    rule: str
+    param: str
+    value: str
+    default: str
+    least: str
+    most: str
+    place: str
+    help: str
+
+
+def params(
+    paths: Paths = None,
+    overlay: OverlayFile = None,
+    config: ConfigFile = None,
+    output: OutputFormat = Format.text,
+) -> None:
+    """The rules' params: values, bounds, and where each was set.
+
+    The place is the rule's own file, or the overlay where it sets another value.
+
+    Example: tocsin rules params rules/auth0 --overlay overlay.yml
+    """
+    docs = loaded_rules(paths, config, overlay).docs
+    knobs = [
+        _knob(doc.meta.label, param)
+        for doc in docs
+        if not isinstance(doc, FilterDoc)
+        for param in doc.extension.params.values()
+    ]
+    if output is Format.json:
+        _print_json(knobs)
+        return
+    rows = [(k.rule, k.param, k.value, k.default, _bounds(k.least, k.most), k.place, k.help) for k in knobs]
+    print_table(PARAM_COLUMNS, rows, empty="no params")
+
+
+def coverage(paths: Paths = None, config: ConfigFile = None, output: OutputFormat = Format.text) -> None:
+    """ATT&CK techniques and event codes: covered and not.
+
+    Example: tocsin rules coverage rules/auth0 --format json
+    """
+    found = coverage_of(loaded_rules(paths, config).made)
+    if output is Format.json:
+        _print_json(found)
+        return
+    print_table(COVERAGE_COLUMNS, [*_coverage_rows(found)], empty="no rules")
+
+
+def _coverage_rows(found: Coverage) -> Iterator[Sequence[str]]:
+    for technique in found.techniques:
+        yield "technique", technique.technique, str(len(technique.rules)), " ".join(technique.rules), ""
+    for group in found.categories:
+        of = f"{len(group.covered)}/{len(group.covered) + len(group.uncovered)}"
+        covered, uncovered = " ".join(group.covered), " ".join(group.uncovered)
+        yield group.provider, group.category, of, covered, uncovered
+    if found.any_code:
+        yield "any code", "", str(len(found.any_code)), " ".join(found.any_code), ""
+
+
+def _knob(rule: str, param: Param) -> Knob:
+    value, default = ", ".join(param.texts), ", ".join(scalar.text for scalar in param.default)
+    return Knob(rule, param.name, value, default, param.least, param.most, param.place, param.help)
+
+
+def _bounds(least: str, most: str) -> str:
+    return f"{least}..{most}" if least or most else ""
+
+
+def _assigned(values: Mapping[str, object]) -> str:
+    return " ".join(f"{name}={value}" for name, value in values.items())
+
+
+def _or_any(names: Iterable[str] | None) -> str:
+    return ANY if names is None else " ".join(names)
+
+
+def _print_json(value: object) -> None:
+    typer.echo(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())

@@ -1,0 +1,59 @@
+"""What the commands of `tocsin rules` take: files, the site's overlay and config, a format."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tocsin.rules.load import Loaded, load
+from tocsin.settings import load_settings, shipped
+
+Paths = Annotated[
+    list[Path] | None,
+    typer.Argument(metavar="PATH", help="Rule files or folders [default: the shipped rules]."),
+]
+OverlayFile = Annotated[
+    Path | None, typer.Option("--overlay", metavar="FILE", help="The site's overlay of the rules.")
+]
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option("--config", metavar="FILE", help="Take lists and trusted_rules from this config."),
+]
+
+
+class Format(StrEnum):
+    """How a list is written."""
+
+    text = "text"
+    json = "json"
+
+
+OutputFormat = Annotated[
+    Format, typer.Option("--format", help="A table (piped: tab-separated lines), or JSON.")
+]
+
+
+def paths_or_shipped(paths: Sequence[Path] | None) -> list[Path]:
+    """The files asked for; those that are shipped where none was."""
+    return list(paths or [shipped("rules")])
+
+
+def loaded_rules(
+    paths: Sequence[Path] | None, config: Path | None = None, overlay: Path | None = None
+) -> Loaded:
+    """The rules of the files, or the shipped ones.
+
+    Raises:
+        RuleErrors: the mistakes in them.
+        ConfigError: the config is wrong.
+    """
+    lists: Mapping[str, Path] = {}
+    trusted: Sequence[str] = ()
+    if config is not None:
+        settings = load_settings(config)
+        lists, trusted = settings.lists, settings.trusted_rules
+    return load(paths_or_shipped(paths), overlay=overlay, lists=lists, trusted=trusted)

@@ -1,0 +1,208 @@
+"""A rule taken apart: every part that is asked of an event, and what the event says to it.
+
+Each part is compiled by the same functions as the rule itself, so that an explanation cannot
+say anything else than the rule does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any
+
+from tocsin.catalog.provider import PROVIDERS
+from tocsin.clock import format_duration
+from tocsin.model.alert import Reader
+from tocsin.model.event import Event
+from tocsin.model.rule import Rule
+from tocsin.rules.compile import Made
+from tocsin.rules.detections import Clause, Detection, condition_tree
+from tocsin.rules.document import Entry, Items, Node, Scalar, Table
+from tocsin.rules.fields import all_members, field_of
+from tocsin.rules.listing import needed_codes
+from tocsin.rules.modifiers import Chain, parse_key
+from tocsin.rules.placeholders import expanded
+from tocsin.rules.problems import Problems
+from tocsin.rules.scope import Scope
+from tocsin.rules.selection import selection_tree
+from tocsin.rules.spec import FilterDoc
+from tocsin.rules.tree import Predicate, Tree, codes_of, predicate
+
+MOST_VALUES = 20  # of one item; a list file may hold thousands
+_WORDS = {"gte": ">=", "gt": ">", "lte": "<=", "lt": "<", "eq": "=", "neq": "!="}
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One question to an event: `depth` 0 is a condition, 1 a selection, 2 and more its items.
+
+    `sees` reads what the event holds in the field asked about; None where it is about no one field.
+    """
+
+    depth: int
+    text: str
+    holds: Predicate
+    sees: Callable[[Event], list[Any]] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Needed:
+    """A field that an event which matched must hold to be counted, and why."""
+
+    why: str
+    field: str
+    read: Reader
+
+
+def parts_of(base: Detection) -> Iterator[Part]:
+    """The parts of a detection, top-down: its condition and selections, its categories, its filters."""
+    own, *filters = base.clauses
+    yield from _clause(own)
+    if base.doc.extension.categories:
+        yield _categories(base)
+    for clause in filters:
+        yield from _clause(clause)
+
+
+def matches(base: Detection, event: Event) -> bool:
+    """Whether the event is one that the rule looks for."""
+    return _whole(base.tree)(event)
+
+
+def needed_of(made: Made, position: int) -> tuple[Needed, ...]:
+    """What an event must hold beside what is asked, if it matched the detection of that position."""
+    matcher, rule = made.compiled.matchers[position], made.compiled.rule
+    fields = made.spec.fields if made.spec else ()
+    groups = zip(rule.group_by, matcher.group_by, strict=True)
+    values = zip(fields, matcher.value, strict=True)
+    return (
+        *(Needed("group", field, read) for field, read in groups),
+        *(Needed("counted", field, read) for field, read in values),
+    )
+
+
+def facts_of(made: Made) -> list[tuple[str, str]]:
+    """What the rule does with what matches: `(word, sentence)`, only what applies."""
+    rule = made.compiled.rule
+    bounds = ", ".join(f"{bound.severity} from {bound.gte:g}" for bound in rule.severity_bounds)
+    facts = [
+        ("not running", made.not_running),
+        ("reads", _reads(made)),
+        ("counts", _counts(made)),
+        ("alerts", _alerts(made)),
+        ("group", _grouped(rule)),
+        ("severity", rule.severity + (f"; {bounds}" if bounds else "")),
+        ("fires", f"once it lasts {_time(rule.for_ms)}" if rule.for_ms else ""),
+        ("ends", f"{_time(rule.resolve_after_ms)} after its last trigger"),
+        ("params", ", ".join(f"{name} {value}" for name, value in rule.params.items())),
+        ("evidence", ", ".join(rule.context)),
+        ("labels", ", ".join(f"{name}={value}" for name, value in rule.labels.items())),
+    ]
+    return [(word, told) for word, told in facts if told]
+
+
+def _clause(clause: Clause) -> Iterator[Part]:
+    doc, scope = clause.doc, replace(clause.scope, problems=Problems(clause.doc.meta.file), refused=[])
+    what = f'filter "{doc.meta.label}"' if isinstance(doc, FilterDoc) else "condition"
+    told = " or ".join(condition.text for condition in doc.conditions)
+    yield Part(0, f"{what}: {told}", _whole(condition_tree(doc.selections, doc.conditions, scope)))
+    for name, entry in doc.selections.items():
+        yield Part(1, name, _whole(selection_tree(name, entry.node, scope)))
+        yield from _items(entry.node, 2, scope)
+
+
+def _items(node: Node, depth: int, scope: Scope) -> Iterator[Part]:
+    """The items of a selection: a map's entries, or a list's members."""
+    match node:
+        case Table(entries):
+            for key, entry in entries.items():
+                yield _item(key, entry, node, depth, scope)
+        case Items(items):
+            for number, item in enumerate(items, start=1):
+                if isinstance(item, Table):
+                    yield Part(depth, f"alternative {number}", _whole(selection_tree("", item, scope)))
+                    yield from _items(item, depth + 1, scope)
+                else:
+                    yield from _items(item, depth, scope)
+        case Scalar():
+            yield Part(depth, f"anywhere: {node.text}", _whole(selection_tree("", node, scope)))
+
+
+def _item(key: str, entry: Entry, within: Table, depth: int, scope: Scope) -> Part:
+    alone = Table({key: entry}, within.mark, within.flow)
+    holds = _whole(selection_tree("", alone, scope))
+    parsed = parse_key(key, entry.key_mark, scope.problems)
+    field, chain = parsed or (key, Chain())
+    text = f"{key or 'anywhere'}: {_values(entry.node, chain, scope)}"
+    return Part(depth, text, holds, _reader(field, scope.product) if field else None)
+
+
+def _values(node: Node, chain: Chain, scope: Scope) -> str:
+    written = (node,) if isinstance(node, Scalar) else node.items if isinstance(node, Items) else ()
+    values = tuple(value for value in written if isinstance(value, Scalar))
+    found = expanded(values, chain, scope) or values
+    told = [value.text if not value.is_null else "null" for value in found[:MOST_VALUES]]
+    more = f" … ({len(found) - MOST_VALUES} more)" if len(found) > MOST_VALUES else ""
+    return (" and " if chain.all else " or ").join(text or "''" for text in told) + more
+
+
+def _reader(written: str, product: str) -> Callable[[Event], list[Any]]:
+    """Reads the field from the whole record: an event holds as attributes only what rules read so."""
+    return all_members(field_of(written, product)._replace(flat=False))
+
+
+def _categories(base: Detection) -> Part:
+    named = base.doc.extension.categories
+    catalog = base.clauses[0].scope.catalog
+    codes = frozenset().union(*(catalog.expand_category(base.doc.product, scalar.text) for scalar in named))
+    folded = {code.casefold() for code in codes}
+    text = f"category: {' or '.join(scalar.text for scalar in named)}"
+    field = PROVIDERS[base.doc.product].code_field
+    return Part(0, text, lambda event: event.code.casefold() in folded, _reader(field, base.doc.product))
+
+
+def _whole(tree: Tree | None) -> Predicate:
+    """The tree's answer for any event; a part that cannot be compiled holds for none."""
+    if tree is None:
+        return lambda _event: False
+    codes, rest = codes_of(tree), predicate(tree)
+    return lambda event: (codes is None or event.code in codes) and (rest is None or rest(event))
+
+
+def _reads(made: Made) -> str:
+    products = ", ".join(dict.fromkeys(base.doc.product or "any product" for base in made.bases))
+    needed = needed_codes(made.bases)
+    return f"{products}: events of {'any code' if needed is None else ', '.join(needed)}"
+
+
+def _counts(made: Made) -> str:
+    if made.spec is None:
+        return ""
+    rule, spec = made.compiled.rule, made.spec
+    what = f"different values of {' with '.join(spec.fields)}" if spec.fields else "events"
+    per = f" for each {' and '.join(rule.group_by)}" if rule.group_by else ""
+    missing = ", a missing one too" if spec.allow_missing and rule.group_by else ""
+    return f"{what} within {_time(rule.timespan_ms)}{per}{missing} ({rule.type})"
+
+
+def _alerts(made: Made) -> str:
+    if made.spec is None:
+        return "at every event that matches"
+    bounds = made.spec.bounds
+    told = " and ".join(f"{_WORDS[name]} {number:g}" for name, number in bounds.pairs)
+    return f"when the count is {told}" + ("" if bounds.monotone else ", decided when the window ends")
+
+
+def _grouped(rule: Rule) -> str:
+    if rule.group_by:
+        return f"one alert for each {_joined(rule.group_by)}"
+    return "one alert for the whole tenant"
+
+
+def _joined(fields: Sequence[str]) -> str:
+    return " and ".join(fields)
+
+
+def _time(ms: int) -> str:
+    return format_duration(timedelta(milliseconds=ms))

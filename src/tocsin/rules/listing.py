@@ -1,0 +1,95 @@
+"""What a rule is, in one line: how bad, of which technique, how it counts, and which events it needs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from tocsin.catalog import codes
+from tocsin.clock import format_duration
+from tocsin.rules.compile import Made
+from tocsin.rules.detections import Detection
+from tocsin.rules.tree import codes_of
+
+_TECHNIQUE = re.compile(r"attack\.(t\d{4}(?:\.\d{3})?)", re.IGNORECASE)
+UNFILTERED = "(no filter)"  # of a code that no log-stream filter names: only a whole stream carries it
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A rule in one line.
+
+    `codes` are the event codes that can match, as the catalogue spells them; None where any can.
+    `stream_filters` are the log-stream filters that let those codes through, None where the rule
+    needs every event; empty for a provider whose streams have no filters.
+    """
+
+    name: str
+    level: str
+    techniques: tuple[str, ...]
+    type: str
+    window: str
+    params: Mapping[str, float | str]
+    product: str
+    codes: tuple[str, ...] | None
+    stream_filters: tuple[str, ...] | None
+    title: str
+    file: str
+    line: int
+    not_running: str
+
+
+def line_of(made: Made) -> Line:
+    """The line of one rule."""
+    rule = made.compiled.rule
+    needed = needed_codes(made.bases)
+    return Line(
+        name=rule.name,
+        level=rule.severity,
+        techniques=techniques(rule.tags),
+        type=rule.type,
+        window=format_duration(timedelta(milliseconds=rule.timespan_ms)) if rule.timespan_ms else "",
+        params=rule.params,
+        product=rule.product,
+        codes=needed,
+        stream_filters=_stream_filters(rule.product, needed),
+        title=rule.title,
+        file=rule.file,
+        line=rule.line,
+        not_running=made.not_running,
+    )
+
+
+def techniques(tags: Iterable[str]) -> tuple[str, ...]:
+    """The ATT&CK techniques among a rule's tags, like `T1110.003`."""
+    return tuple(found[1].upper() for tag in tags if (found := _TECHNIQUE.fullmatch(tag)))
+
+
+def needed_codes(bases: Iterable[Detection]) -> tuple[str, ...] | None:
+    """The codes whose events can match, as the catalogue spells them; None where those of any code can."""
+    found: list[str] = []
+    for base in bases:
+        named = codes_of(base.tree)
+        if named is None:
+            return None
+        found += _as_catalogued(base.doc.product, named)
+    return tuple(dict.fromkeys(found))
+
+
+def _as_catalogued(product: str, named: Iterable[str]) -> list[str]:
+    """Each code once: the index holds spellings of it, too."""
+    folded = {code.casefold() for code in named}
+    known = [code for code in codes(product) if code.casefold() in folded]
+    return [*known, *sorted(folded - {code.casefold() for code in known})]
+
+
+def _stream_filters(product: str, needed: Sequence[str] | None) -> tuple[str, ...] | None:
+    catalogue = codes(product)
+    if not any(code.stream_filter for code in catalogue.values()):
+        return ()
+    if needed is None:
+        return None
+    filters = {catalogue[code].stream_filter or UNFILTERED for code in needed if code in catalogue}
+    return tuple(sorted(filters))

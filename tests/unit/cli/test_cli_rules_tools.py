@@ -1,0 +1,170 @@
+"""`tocsin rules list`, `params`, `coverage` and `explain`: what they print."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from tocsin.cli.rules import app
+from tocsin.errors import Error
+
+RULE = """title: Failures
+name: failures
+logsource: {product: auth0}
+detection: {s: {data.type: [fp, fu]}, condition: s}
+level: low
+tags: [attack.t1110]
+tocsin:
+    params:
+        threshold: {default: 20, min: 5, max: 1000, help: failed logins}
+        window: {default: 10m}
+    correlate: {type: event_count, group-by: [data.ip], timespan: $window, condition: {gte: $threshold}}
+"""
+RECORD = '{"log_id": "1", "date": "2025-01-06T12:00:00Z", "type": "%s", "ip": "192.0.2.1\\u001b[2J"}\n'
+
+
+@pytest.fixture
+def rule(tmp_path: Path) -> str:
+    file = tmp_path / "rule.yml"
+    file.write_text(RULE)
+    return str(file)
+
+
+@pytest.fixture
+def overlay(tmp_path: Path) -> str:
+    file = tmp_path / "overlay.yml"
+    file.write_text("failures:\n    params:\n        threshold: 50\n    severity: high\n")
+    return str(file)
+
+
+def run(*arguments: str) -> Result:
+    result = CliRunner().invoke(app, arguments, catch_exceptions=False)
+    assert result.exit_code == 0
+    return result
+
+
+def test_list_is_one_rule_a_line_with_effective_values(rule: str, overlay: str) -> None:
+    told = run("list", rule, "--overlay", overlay).stdout
+
+    assert told == (
+        "failures\thigh\tT1110\tevent_count\t10m\tthreshold=50 window=10m\tfp fu\tauth.login.fail\n"
+    )
+
+
+def test_list_as_json(rule: str) -> None:
+    (line,) = json.loads(run("list", rule, "--format", "json").stdout)
+
+    assert line["name"] == "failures"
+    assert line["codes"] == ["fp", "fu"]
+    assert line["params"] == {"threshold": 20, "window": "10m"}
+
+
+def test_list_without_a_path_is_of_the_shipped_rules() -> None:
+    lines = run("list").stdout.splitlines()
+
+    assert any(line.startswith("failed_logins_from_ip\t") for line in lines)
+
+
+def test_params_say_where_each_value_came_from(rule: str, overlay: str) -> None:
+    rows = [line.split("\t") for line in run("params", rule, "--overlay", overlay).stdout.splitlines()]
+
+    assert rows == [
+        ["failures", "threshold", "50", "20", "5..1000", f"{overlay}:3", "failed logins"],
+        ["failures", "window", "10m", "10m", "", f"{rule}:10", ""],
+    ]
+
+
+def test_params_as_json(rule: str) -> None:
+    threshold, _ = json.loads(run("params", rule, "--format", "json").stdout)
+
+    assert threshold == {
+        "rule": "failures", "param": "threshold", "value": "20", "default": "20", "least": "5",
+        "most": "1000", "place": f"{rule}:9", "help": "failed logins",
+    }  # fmt: skip
+
+
+def test_coverage_tells_techniques_and_codes(rule: str) -> None:
+    rows = [line.split("\t") for line in run("coverage", rule).stdout.splitlines()]
+
+    assert rows[0] == ["technique", "T1110", "1", "failures", ""]
+    assert ["auth0", "Login - Failure", "2/7", "fp fu", "f fc fco fcoa fens"] in rows
+
+
+def test_coverage_as_json(rule: str) -> None:
+    told = json.loads(run("coverage", rule, "--format", "json").stdout)
+
+    assert told["techniques"] == [{"technique": "T1110", "rules": ["failures"]}]
+
+
+def test_explain_tells_what_is_asked_and_what_follows(rule: str) -> None:
+    told = run("explain", "failures", rule).stdout
+
+    assert told.splitlines() == [
+        "failures  Failures",
+        f"{rule}:1",
+        "  reads       auth0: events of fp, fu",
+        "  counts      events within 10m for each data.ip (event_count)",
+        "  alerts      when the count is >= 20",
+        "  group       one alert for each data.ip",
+        "  severity    low",
+        "  ends        10m after its last trigger",
+        "  params      threshold 20, window 10m",
+        "",
+        "  condition: s",
+        "    s",
+        "      data.type: fp or fu",
+    ]
+
+
+def test_explain_answers_every_record_and_says_which_is_none(rule: str, tmp_path: Path) -> None:
+    events = tmp_path / "events.ndjson"
+    events.write_text(RECORD % "fp" + RECORD % "s" + "nothing\n" + RECORD % "fu\n".strip())
+    result = run("explain", "failures", rule, "--event", str(events))
+
+    told = result.stdout.partition("\n\n")[2].splitlines()
+    assert told[:6] == [
+        "event 1  fp  1",
+        "  ✓ condition: s",
+        "    ✓ s",
+        "      ✓ data.type: fp or fu   (is fp)",
+        "  matches",
+        "    group: data.ip is 192.0.2.1\\x1b[2J",
+    ]
+    assert told[7:12] == [
+        "event 2  s  1",
+        "  ✗ condition: s",
+        "    ✗ s",
+        "      ✗ data.type: fp or fu   (is s)",
+        "  does not match",
+    ]
+    assert f"{events}:3: not an event" in result.stderr
+
+
+def test_explain_says_that_an_event_is_not_counted_for_want_of_its_group(rule: str, tmp_path: Path) -> None:
+    record = tmp_path / "record.json"
+    record.write_text('{\n  "log_id": "1", "date": "2025-01-06T12:00:00Z",\n  "type": "fp"\n}\n')
+
+    assert (
+        "not counted: data.ip is missing" in run("explain", "failures", rule, "--event", str(record)).stdout
+    )
+
+
+def test_explain_reads_standard_input(rule: str) -> None:
+    result = CliRunner().invoke(app, ["explain", "failures", rule, "--event", "-"], input=RECORD % "fp")
+
+    assert "  matches\n" in result.stdout
+
+
+def test_explain_knows_a_rule_by_its_id_and_offers_the_nearest_name(rule: str) -> None:
+    with pytest.raises(Error, match='no rule is called "failure"; did you mean "failures"'):
+        CliRunner().invoke(app, ["explain", "failure", rule], catch_exceptions=False)
+    shipped = run("explain", "baa1bd33-5b28-4f49-bcc4-6e7e0f7a46f5").stdout
+    assert shipped.startswith("failed_logins_from_ip  ")
+
+
+def test_explain_without_the_event_file_says_so(rule: str) -> None:
+    with pytest.raises(Error, match="cannot be read: No such file or directory; check the path"):
+        CliRunner().invoke(app, ["explain", "failures", rule, "--event", "no.json"], catch_exceptions=False)

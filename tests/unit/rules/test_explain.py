@@ -1,0 +1,143 @@
+"""A rule taken apart: its parts, and what they say to an event."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from tocsin.model.event import Event
+from tocsin.rules.compile import Made
+from tocsin.rules.explain import facts_of, matches, needed_of, parts_of
+from tocsin.rules.load import load
+from tocsin.sources.decode import Decoder
+from tocsin.tune.ruletests import records_of
+
+HEAD = "title: one\nname: one\nlogsource: {product: auth0}\n"
+SHIPPED = Path(__file__).parents[3] / "rules"
+
+
+def _made(tmp_path: Path, text: str) -> Made:
+    file = tmp_path / "rule.yml"
+    file.write_text(HEAD + text)
+    return load([file]).made[0]
+
+
+def _event(made: Made, record: dict[str, Any]) -> Event:
+    whole = {"log_id": "1", "date": "2025-01-06T12:00:00Z", **record}
+    events, bad = Decoder(made.fields, provider="auth0").decode_body(msgspec.json.encode(whole), now_ms=None)
+    assert not bad
+    return events[0]
+
+
+def _told(made: Made, record: dict[str, Any]) -> dict[str, tuple[bool, list[Any] | None]]:
+    event = _event(made, record)
+    return {
+        part.text: (part.holds(event), part.sees(event) if part.sees else None)
+        for part in parts_of(made.bases[0])
+    }
+
+
+TWO = """detection:
+    failed: {data.type: [fp, fu], data.user_name|contains|all: [a, b]}
+    ours: {data.ip|cidr: 192.0.2.0/24}
+    condition: failed and not ours
+"""
+
+
+def test_every_part_says_whether_it_holds_and_what_it_saw(tmp_path: Path) -> None:
+    told = _told(_made(tmp_path, TWO), {"type": "fu", "ip": "192.0.2.9", "user_name": "ab"})
+
+    assert told == {
+        "condition: failed and not ours": (False, None),
+        "failed": (True, None),
+        "data.type: fp or fu": (True, ["fu"]),
+        "data.user_name|contains|all: a and b": (True, ["ab"]),
+        "ours": (True, None),
+        "data.ip|cidr: 192.0.2.0/24": (True, ["192.0.2.9"]),
+    }
+
+
+@pytest.mark.parametrize(
+    ("detection", "record", "told"),
+    [
+        (
+            "{s: {"data.a.b{}": x}, condition: s}",
+            {"a": {"b": ["y", "x"]}},
+            {"data.a.b{}: x": (True, ["y", "x"])},
+        ),
+        ("{s: {data.a|neq: x}, condition: s}", {}, {"data.a|neq: x": (True, [None])}),
+        ("{s: {data.a: null}, condition: s}", {"a": 1}, {"data.a: null": (False, [1])}),
+        ("{s: {data.a: ''}, condition: s}", {"a": ""}, {"data.a: ''": (True, [""])}),
+        ("{s: [word, other], condition: s}", {"a": "a word"}, {"anywhere: word": (True, None)}),
+        ("{s: [{a: 1}, {b: 2}], condition: s}", {"b": 2}, {"alternative 2": (True, None)}),
+        ("{s: {data.a|exists: true}, condition: s}", {"a": None}, {"data.a|exists: true": (True, [None])}),
+    ],
+)
+def test_parts_of_every_shape(
+    tmp_path: Path, detection: str, record: dict[str, Any], told: dict[str, tuple[bool, list[Any] | None]]
+) -> None:
+    found = _told(_made(tmp_path, f"detection: {detection}\n"), record)
+
+    assert {text: found[text] for text in told} == told
+
+
+def test_params_stand_where_they_are_used_and_long_lists_are_cut(tmp_path: Path) -> None:
+    names = ", ".join(f"n{number}" for number in range(25))
+    made = _made(
+        tmp_path,
+        "detection: {s: {u|expand: '%us%'}, condition: s}\n"
+        f"tocsin: {{params: {{us: {{default: [{names}]}}}}}}\n",
+    )
+
+    told = [part.text for part in parts_of(made.bases[0])]
+
+    assert told[2].startswith("u|expand: n0 or n1 or ")
+    assert told[2].endswith("n19 … (5 more)")
+
+
+def test_filters_and_categories_are_parts(tmp_path: Path) -> None:
+    made = _made(
+        tmp_path,
+        "detection: {s: {a: 1}, condition: s}\ntocsin: {category: Login - Failure}\n---\n"
+        "title: office\nlogsource: {product: auth0}\n"
+        "filter: {rules: [one], o: {ip: 192.0.2.1}, condition: not o}\n",
+    )
+
+    told = _told(made, {"a": 1, "type": "fp", "ip": "192.0.2.1"})
+
+    assert told["category: Login - Failure"] == (True, ["fp"])
+    assert told['filter "office": not o'] == (False, None)
+    assert told["o"] == (True, None)
+
+
+def test_a_correlation_says_what_it_counts_and_what_an_event_lacks(tmp_path: Path) -> None:
+    made = _made(
+        tmp_path,
+        "detection: {s: {type: fp}, condition: s}\ntocsin: {correlate: {type: value_count, "
+        "group-by: [data.ip], timespan: 10m, condition: {field: data.user_name, gte: 5, lte: 9}}}\n",
+    )
+
+    facts, needed = dict(facts_of(made)), needed_of(made, 0)
+
+    assert facts["reads"] == "auth0: events of fp"
+    assert facts["counts"] == "different values of data.user_name within 10m for each data.ip (value_count)"
+    assert facts["alerts"] == "when the count is >= 5 and <= 9, decided when the window ends"
+    assert [(one.why, one.field) for one in needed] == [("group", "data.ip"), ("counted", "data.user_name")]
+    assert needed[0].read(_event(made, {"ip": "x"})) == "x"
+
+
+def test_of_every_shipped_rule_the_parts_agree_with_the_rule() -> None:
+    """The condition, the category and the filters hold together exactly when the rule matches."""
+    loaded = load([SHIPPED])
+    asked = 0
+    for made in loaded.made:
+        for case in loaded.cases[made.compiled.rule.id]:
+            for record in records_of(case, "auth0")[:20]:
+                event, (base,) = _event(made, record), made.bases
+                held = [part.holds(event) for part in parts_of(base) if part.depth == 0]
+                assert all(held) == matches(base, event)
+                asked += matches(base, event)
+    assert asked > 500
