@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from datetime import UTC
 
-from rich.console import Console
+from rich.console import Console, Group
+from rich.table import Table
 from rich.text import Text
 
-from tocsin.alerts.facts import alert_facts, score_text
+from tocsin.alerts.facts import Facts, alert_facts, score_text
 from tocsin.alerts.headline import title
 from tocsin.clock import iso
 from tocsin.model.alert import Alert, Change
@@ -21,13 +23,14 @@ SEVERITY_STYLES = {
     "informational": "bold",
 }
 SHOWN_VALUES = 5
+LABEL_WIDTH = 17
 
 
 def print_change(change: Change) -> None:
     """A change of an alert, as suits where standard output goes."""
     console = Console(highlight=False)
     if console.is_terminal:
-        console.print(_block(change.alert, f"{change.kind.upper()} {iso(change.at_ms)}"))
+        console.print(_block(change.alert, f"{change.kind} {iso(change.at_ms)}"), "")
     else:
         sys.stdout.write(f"{iso(change.at_ms)}\t{change.kind}\t{plain_line(change.alert)}\n")
 
@@ -36,7 +39,7 @@ def print_alert(alert: Alert) -> None:
     """One alert with all its facts."""
     console = Console(highlight=False)
     if console.is_terminal:
-        console.print(_block(alert, alert.status.upper()))
+        console.print(_block(alert, str(alert.status), whole=True), "")
     else:
         sys.stdout.write(f"{alert.status}\t{plain_line(alert)}\n")
 
@@ -47,18 +50,33 @@ def plain_line(alert: Alert) -> str:
     return "\t".join((alert.severity, alert.rule, title(alert), score_text(alert), *times, alert.id))
 
 
-def _block(alert: Alert, heading: str) -> Text:
+def _block(alert: Alert, heading: str, *, whole: bool = False) -> Group:
+    """Its facts, a line each; the whole has what the rule says, too."""
     facts = alert_facts(alert, title(alert), external_url="", zone=UTC)
     style = SEVERITY_STYLES[alert.severity]
-    block = Text.assemble((f" {alert.severity.upper()} ", style), " ", (facts["title"], "bold"), "\n")
-    rows = [("what", f"{heading.lower()}, score {facts['score']}, rule {facts['rule']}")]
-    rows += [(entry["name"].lower(), entry["value"]) for entry in facts["group"]]
-    rows += [("since", f"{facts['started']}, last {facts['last']}, lasted {facts['lasted']}")]
+    head = Text.assemble((f" {alert.severity.upper()} ", style), " ", (facts["title"], "bold"))
+    grid = Table.grid(padding=(0, 1))
+    grid.add_column(style="dim", min_width=LABEL_WIDTH)
+    grid.add_column(overflow="fold")
+    for label, value in _rows(alert, facts, heading, whole=whole):
+        if value:
+            grid.add_row(f"   {label}", Text(value))
+    return Group(head, grid)
+
+
+def _rows(alert: Alert, facts: Facts, heading: str, *, whole: bool) -> Iterator[tuple[str, str]]:
+    yield "status", f"{heading}, score {facts['score']}, rule {facts['rule']}"
+    if whole:
+        yield "what", facts["description"]
+    for entry in facts["group"]:
+        yield entry["name"].lower(), entry["value"]
+    yield "since", f"{facts['started']}, last {facts['last']}, lasted {facts['lasted']}"
+    yield "resolved", facts["resolved"]
+    yield "merged into", facts["merged_into"]
     for evidence in facts["evidence"]:
         top = ", ".join(f"{value['text']} ({value['count']})" for value in evidence["values"][:SHOWN_VALUES])
         hidden = len(evidence["values"]) - SHOWN_VALUES + evidence["more"]
-        rows.append((evidence["name"].lower(), f"{top}, {hidden} more" if hidden > 0 else top))
-    rows.append(("id", alert.id))
-    for label, value in rows:
-        block.append(f"   {label:<14}", style="dim").append(f"{value}\n")
-    return block
+        yield evidence["name"].lower(), f"{top}, {hidden} more" if hidden > 0 else top
+    if whole:
+        yield "runbook", facts["runbook_url"] or facts["runbook"]
+    yield "id", alert.id
