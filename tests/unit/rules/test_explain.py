@@ -64,7 +64,7 @@ def test_every_part_says_whether_it_holds_and_what_it_saw(tmp_path: Path) -> Non
     ("detection", "record", "told"),
     [
         (
-            "{s: {"data.a.b{}": x}, condition: s}",
+            '{s: {"data.a.b{}": x}, condition: s}',
             {"a": {"b": ["y", "x"]}},
             {"data.a.b{}: x": (True, ["y", "x"])},
         ),
