@@ -231,8 +231,8 @@ class Outbox(Protocol):
     def hasten(self, channel: str, now: datetime) -> int:
         """Make due now what the channel waits with (it works again); how many."""
 
-    def take_back(self) -> int:
-        """End every lease, as ambiguous: at a start that knows no other process lives; how many."""
+    def take_back(self, channel: str | None = None) -> int:
+        """End every lease (of a channel), as ambiguous: their holders are known to be gone; how many."""
 
     def forget(self, before: datetime) -> int:
         """Delete deliveries settled before; how many."""

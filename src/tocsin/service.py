@@ -16,6 +16,7 @@ from tocsin.delivery.worker import Worker
 from tocsin.errors import StoreError
 from tocsin.loops import Deliver, Detect, Health, Notify, Signals, supervise
 from tocsin.notices import Notices
+from tocsin.state.inbox import FULL
 
 SWEEP_EVERY = timedelta(seconds=30)
 LOOK_EVERY = timedelta(seconds=5)  # at how full the store is
@@ -68,10 +69,11 @@ class Service:
     def trouble(self) -> str | None:
         """Why it is not ready; None when it is."""
         try:
-            with self._parts.store.reaching():
-                self._parts.store.client.ping()
+            used, most = self._parts.store.filled()
         except StoreError as exc:
             return str(exc)
+        if most and used > FULL * most:
+            return f"the store is nearly full: {used:,} of {most:,} bytes"
         return self.health.trouble()
 
     def _loops(self) -> dict[str, Callable[[], None]]:
@@ -91,6 +93,7 @@ class Service:
             worker = Worker(
                 parts.outbox, channel, parts.clock, parts.rng,
                 stop=self._signals.stop, on_dead=self._notices.dead_letter,
+                alone=parts.settings.redis_url is None,
             )  # fmt: skip
             loops[f"deliver {name}"] = Deliver(worker, parts.clock, self._signals, self.health).once
         return loops

@@ -336,6 +336,17 @@ def test_hasten_makes_due_what_waits_and_leaves_what_is_out(outbox):
     assert take(outbox, T + S, channel="mail") == []
 
 
+def test_one_channels_leases_can_be_taken_back(outbox):
+    put(outbox, "a")
+    put(outbox, "m", channel="mail")
+    take(outbox)
+    take(outbox, channel="mail")
+
+    assert outbox.take_back("mail") == 1
+    assert ids(take(outbox, T + S, channel="mail")) == ["m"]
+    assert take(outbox, T + S) == []
+
+
 def test_a_start_takes_back_every_lease_at_once(outbox):
     put(outbox, "a")
     put(outbox, "m", channel="mail")

@@ -58,8 +58,9 @@ class Receiver:
                 receiver.got.append((self.headers["webhook-id"], json.loads(body)))
                 with contextlib.suppress(OSError):  # the sender was killed
                     self.send_response(200)
-                    self.send_header("Content-Length", "0")
+                    self.send_header("Content-Length", "2")
                     self.end_headers()
+                    self.wfile.write(b"ok")  # as Slack says it
 
             def log_message(self, *args: object) -> None:
                 pass
@@ -188,10 +189,16 @@ class Tocsin:
         finally:
             connection.close()
 
+    def terminate(self) -> int:
+        """SIGTERM, and wait for its end; its exit code."""
+        assert self.process is not None
+        self.process.terminate()
+        return self.process.wait(30)
+
     @contextmanager
-    def state(self) -> Iterator[State]:
-        """What its running server holds."""
-        url = until(lambda: running_url(self.folder / "data"), "the private server")
+    def state(self, url: str = "") -> Iterator[State]:
+        """What its running server holds; or the one at `url`."""
+        url = url or until(lambda: running_url(self.folder / "data"), "the private server")
         store = open_store(url)
         try:
             yield State(store)

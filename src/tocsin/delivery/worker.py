@@ -44,7 +44,8 @@ class Worker:
     """The only one that sends on its channel.
 
     `on_dead(delivery, reason)` is called before a dead letter is written down, and again should we
-    die in between: what it does must be idempotent by the delivery's id.
+    die in between: what it does must be idempotent by the delivery's id. `alone`: no other process
+    can hold a lease, so one whose answer was lost is taken back at once.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class Worker:
         policy: RetryPolicy | None = None,
         stop: Event | None = None,
         on_dead: Callable[[Delivery, str], None] = lambda _delivery, _reason: None,
+        alone: bool = False,
     ) -> None:
         self.channel = channel
         self._outbox = outbox
@@ -65,6 +67,8 @@ class Worker:
         self._policy = policy or RetryPolicy()
         self._stop = stop or Event()
         self._on_dead = on_dead
+        self._alone = alone
+        self._unsure = False  # whether a lease was asked for, and the answer lost
         self._failures = 0  # of the channel, in a row
         self._recovered = False
         self._not_before = EPOCH
@@ -83,7 +87,7 @@ class Worker:
         self._settle_up(now)
         if now < self._not_before:
             return self._not_before
-        for delivery in self._outbox.lease(self.channel.name, now, limit=1, ttl=LEASE):
+        for delivery in self._lease(now):
             if self._stop.is_set():
                 self._outbox.release(delivery, now)
                 return now
@@ -93,6 +97,14 @@ class Worker:
         telemetry.OUTBOX_WAITING.labels(channel=name).set(self._outbox.waiting(name))
         due = self._outbox.next_due(name)
         return None if due is None else max(due, self._not_before)
+
+    def _lease(self, now: datetime) -> list[Delivery]:
+        if self._unsure and self._alone:
+            self._outbox.take_back(self.channel.name)
+        self._unsure = True
+        leased = self._outbox.lease(self.channel.name, now, limit=1, ttl=LEASE)
+        self._unsure = False
+        return leased
 
     def _attempt(self, delivery: Delivery) -> Outcome:
         if delivery.attempt > self._policy.attempts or delivery.ambiguous > MOST_AMBIGUOUS:

@@ -158,9 +158,13 @@ class MemoryOutbox:
                 entry.delivery.next_at = now
             return len(late)
 
-    def take_back(self) -> int:
+    def take_back(self, channel: str | None = None) -> int:
         with self._lock:
-            out = [entry for entry in self._entries.values() if entry.leased_until is not None]
+            out = [
+                entry
+                for entry in self._entries.values()
+                if entry.leased_until is not None and channel in (None, entry.pair[0])
+            ]
             for entry in out:
                 entry.leased_until, entry.delivery.token = None, ""
                 entry.delivery.ambiguous += 1

@@ -114,8 +114,8 @@ class RedisOutbox:
     def hasten(self, channel: str, now: datetime) -> int:
         return int(self._hasten([self._root], [channel, to_ms(now)]))
 
-    def take_back(self) -> int:
-        return int(self._take_back([self._root], []))
+    def take_back(self, channel: str | None = None) -> int:
+        return int(self._take_back([self._root], [] if channel is None else [channel]))
 
     def forget(self, before: datetime) -> int:
         return sum(self._forget_some(to_ms(before)))

@@ -1,8 +1,8 @@
 -- End every lease: their holders are known to be dead.
--- KEYS: the outbox's root. Returns how many there were.
+-- KEYS: the outbox's root. ARGV: the channel, or nothing for all. Returns how many there were.
 local root = KEYS[1]
 local ended = 0
-for _, channel in ipairs(redis.call('HKEYS', root .. ':queued')) do
+for _, channel in ipairs(#ARGV > 0 and ARGV or redis.call('HKEYS', root .. ':queued')) do
   local leased = root .. ':leased:' .. channel
   for _, id in ipairs(redis.call('ZRANGE', leased, 0, -1)) do
     local delivery = root .. ':delivery:' .. id
