@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import secrets
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -198,7 +199,9 @@ def _progress(files: list[str]) -> Iterator[Advance]:
         yield lambda _done, _total: None
         return
     columns = (TextColumn("replay"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
+    # On one terminal alerts are printed above the bar; what goes to a file must stay out of its way.
+    shared = sys.stdout.isatty()
+    with Progress(*columns, console=console, transient=True, redirect_stdout=shared) as progress:
         task = progress.add_task(
             "replay", total=sum(Path(f).stat().st_size for f in files if Path(f).exists())
         )
