@@ -221,7 +221,9 @@ def test_what_is_copied_is_there_and_not_ignored() -> None:
         assert source.removeprefix("./") in allowed, source
 
 
-@pytest.mark.parametrize("secret", ["docs/deploy/secrets/redis_url", ".env", ".git/config", "data/appendonly.aof"])
+@pytest.mark.parametrize(
+    "secret", ["docs/deploy/secrets/redis_url", ".env", ".git/config", "data/appendonly.aof"]
+)
 def test_nothing_secret_goes_to_the_engine(secret: str) -> None:
     patterns = [
         line for line in (ROOT / ".dockerignore").read_text().splitlines() if not line.startswith("#")
