@@ -115,15 +115,21 @@ class Folder:
             return place
         last, most = alert.last_ms, max(alert.score, triggers.rule.score_within(alert.severity))
         start, end = place, len(instants)
+        if last < instants[start][0] and instants[-1][0] <= last + reach:
+            highest = max([score for _, score in instants[start:]])
+            place = end if highest <= most else start  # what the loop below would find, at once
         while place < end and last < instants[place][0] <= last + reach and instants[place][1] <= most:
             last = instants[place][0]
             place += 1
         if place > start:
-            alert.last_ms = last
-            alert.score = max(alert.score, *(score for _, score in instants[start:place]))
-            alert.late |= instants[start][0] < triggers.late_before_ms
+            run = instants[start:place]
+            alert.last_ms = run[-1][0]
+            alert.score = max(alert.score, *[score for _, score in run])
+            alert.late |= run[0][0] < triggers.late_before_ms
             alert.floor |= triggers.floor
-            episode.uncounted += [at_ms for at_ms, _ in instants[start:place]]
+            # Of one stretch its ends say it all.
+            shown = (run[0], run[-1]) if _solid(episode, triggers) else run
+            episode.uncounted += [at_ms for at_ms, _ in shown]
             self.touched[alert.id] = episode
         return place
 
@@ -208,8 +214,7 @@ class Folder:
         tally, span_ms = episode.tally, triggers.rule.timespan_ms
         if not episode.uncounted:
             return
-        # Where triggers are never further apart than a window is long, their windows are one stretch.
-        solid = not triggers.state or episode.resolve_after_ms <= span_ms
+        solid = _solid(episode, triggers)
         for from_ms, to_ms in _stretches(episode.uncounted, span_ms, tally.through_ms, solid=solid):
             tally.add(self._seen(triggers, from_ms, to_ms))
             tally.through_ms = to_ms
@@ -220,6 +225,11 @@ class Folder:
             return self.recall(triggers, from_ms, to_ms)
         inside = (event for event in triggers.events if from_ms <= event.time_ms <= to_ms)
         return Sightings.of(inside, triggers.readers)
+
+
+def _solid(episode: Episode, triggers: Triggers) -> bool:
+    """Whether triggers are never further apart than a window is long: their windows are one stretch."""
+    return not triggers.state or episode.resolve_after_ms <= triggers.rule.timespan_ms
 
 
 def _stretches(

@@ -105,6 +105,10 @@ def _add(counts: dict[object, int], more: Mapping[object, int]) -> None:
 
 
 def _top(counts: Mapping[object, int]) -> list[Value]:
+    if len(counts) == 1:  # most alerts are of one event
+        ((value, count),) = counts.items()
+        text = as_text(value)
+        return [Value(text[:VALUE_CHARACTERS], count)] if text else []
     texts: dict[str, int] = {}
     for value, count in counts.items():
         text = value if type(value) is str else as_text(value)

@@ -104,6 +104,8 @@ class Replay:
 def _split(triggers: list[Triggers], watermark_ms: int) -> tuple[Triggers | None, Triggers | None]:
     """All triggers of a group as one, cut at the watermark: what lies behind it, what does not."""
     first = triggers[0]
+    if len(triggers) == 1 and max(first.instants)[0] < watermark_ms:
+        return first, None  # the common case
     instants = [instant for trigger in triggers for instant in trigger.instants]
     events = [event for trigger in triggers for event in trigger.events]
     floor = any(trigger.floor for trigger in triggers)
