@@ -25,6 +25,7 @@ _CALL_GROUPS = 5_000  # groups of one script call; a longer call would keep othe
 _REMEMBERED_GROUPS = 50_000  # whose hashes are kept from batch to batch: busy groups come again
 _SWEEP_GROUPS = 1_000  # groups of one look
 _SWEEP_STEPS = 100  # looks of one sweep, shared by the rules
+_SWEEP_EVERY_MS = 300_000  # of event time, at the latest: a round looks at every group
 _LONG_AGO = -(1 << 62)
 Batch = list[tuple[int, str]]
 _BACKSTOP_MS = 7 * 24 * 3_600_000  # state expires by the watermark; this is for what nobody sweeps
@@ -96,20 +97,29 @@ class RedisWindows:
         return sum(self._sweep_rule(tenant, spec, committed_ms, steps) for spec in specs)
 
     def _sweep_rule(self, tenant: str, spec: WindowSpec, committed_ms: int, steps: int) -> int:
-        keys = self._keys_of(tenant, spec.state)
-        census = self._censuses.setdefault((tenant, spec.state), _Census())
-        horizon_ms = committed_ms - spec.span_ms
+        keys, census = self._keys_of(tenant, spec.state), self._census(tenant, spec.state)
+        if not census.is_due(spec, committed_ms):
+            return 0
+        about = (_kind(spec), committed_ms - spec.span_ms, keys.stem, keys.superseded)
         dropped = 0
         for _ in range(steps):
-            args = [census.cursor, _SWEEP_GROUPS, _kind(spec), horizon_ms, keys.stem, keys.superseded]
-            census.cursor, *living = self._sweep([keys.groups], args)
+            asked_from = 0 if census.excess else spec.max_groups
+            census.cursor, *living = self._sweep(
+                [keys.groups], [census.cursor, _SWEEP_GROUPS, *about, asked_from]
+            )
             ages = zip(living[::2], map(int, living[1::2]), strict=True)
-            excess = [field for field, newest_ms in ages if census.is_excess(newest_ms)]
-            self._drop(keys, excess)
-            dropped += len(excess)
-            if not int(census.cursor) and not census.turn(spec.max_groups):
+            beyond = [field for field, newest_ms in ages if census.is_excess(newest_ms)]
+            self._drop(keys, beyond)
+            dropped += len(beyond)
+            if not int(census.cursor) and not census.turn(spec.max_groups, committed_ms):
                 break
         return dropped
+
+    def _census(self, tenant: str, state: str) -> _Census:
+        census = self._censuses.get((tenant, state))
+        if census is None:
+            census = self._censuses[tenant, state] = _Census()
+        return census
 
     def _drop(self, keys: _Keys, fields: Sequence[bytes]) -> None:
         if not fields:
@@ -141,6 +151,7 @@ class RedisWindows:
         keys, args, fields = self._keys_of(tenant, spec.state), call.args, self._fields
         call.keys.extend((keys.groups, keys.deadlines))
         call.names.extend(zip(repeat(spec.state), groups))
+        self._census(tenant, spec.state).seen += len(groups)
         values = int(spec.counts == "values")
         keep = -1 if spec.keep is None else spec.keep
         args += (_kind(spec), spec.span_ms, keep, spec.floor, spec.span_ms + _BACKSTOP_MS)
@@ -190,31 +201,42 @@ class _Call(NamedTuple):
 
 
 class _Census:
-    """How many groups a rule has, counted while the sweep goes round.
+    """A rule's round through its groups: how far it is, and how many are too many.
 
     A round that found too many says up to which age, and how many, the next one lets go.
     """
 
     def __init__(self) -> None:
         self.cursor: bytes | int = 0
+        self.seen = 0  # groups observed since the last round: as many may be new
+        self.excess = 0
+        self._until_ms = 0
         self._ages: array[int] = array("q")
-        self._until_ms = self._excess = 0
+        self._ended_ms: int | None = None
+
+    def is_due(self, spec: WindowSpec, committed_ms: int) -> bool:
+        """Whether a round is under way, or one now would find enough to let go."""
+        if self._ended_ms is None or int(self.cursor) or self.excess:
+            return True
+        rest_ms = min(spec.span_ms // 2, _SWEEP_EVERY_MS)
+        return committed_ms - self._ended_ms >= rest_ms or self.seen > spec.max_groups // 4
 
     def is_excess(self, newest_ms: int) -> bool:
         """Count this group; whether the round before found it to be too much."""
-        if self._excess and newest_ms <= self._until_ms:
-            self._excess -= 1
+        if self.excess and newest_ms <= self._until_ms:
+            self.excess -= 1
             return True
         self._ages.append(newest_ms)
         return False
 
-    def turn(self, most: int) -> bool:
+    def turn(self, most: int, committed_ms: int) -> bool:
         """End a round; whether another one has something to drop."""
-        self._excess = max(0, len(self._ages) - most)
-        if self._excess:
-            self._until_ms = sorted(self._ages)[self._excess - 1]
+        self.excess = max(0, len(self._ages) - most)
+        if self.excess:
+            self._until_ms = sorted(self._ages)[self.excess - 1]
         self._ages = array("q")
-        return self._excess > 0
+        self._ended_ms, self.seen = committed_ms, 0
+        return self.excess > 0
 
 
 def digest(data: bytes) -> bytes:
