@@ -42,6 +42,7 @@ def sends(alert_of, send_of):
     return {
         "firing": send_of([alert_of(1)]),
         "resolved": send_of([], [alert_of(1, **ended)], Reason.RESOLVED),
+        "repeat": send_of([alert_of(1, score=400)], (), Reason.REPEAT),
         "history": send_of([], [alert_of(1, **ended)], Reason.FIRST),
         "group": send_of([stuffing, alert_of(1)], [alert_of(3, severity="low", **ended)], Reason.NEW),
         "merged": send_of([], [alert_of(1, merged_into="00000000000000aa", **ended)], Reason.RESOLVED),
@@ -56,7 +57,7 @@ def as_text(body: dict) -> str:
     return json.dumps(body, indent=2, ensure_ascii=False) + "\n"
 
 
-@pytest.mark.parametrize("name", ["firing", "resolved", "history", "group", "merged"])
+@pytest.mark.parametrize("name", ["firing", "repeat", "resolved", "history", "group", "merged"])
 @pytest.mark.parametrize("channel", ["console", "slack", "email", "webhook"])
 def test_a_message_reads_as_it_was_agreed(channel, name, sends, renderer):
     notification = renderer.render(sends[name], channel, "oncall", NOW)
