@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from tocsin.cli.rules_explain import explain
+from tocsin.cli.rules_export import export
 from tocsin.cli.rules_lists import coverage, list_, params
 from tocsin.cli.rules_options import ConfigFile, loaded_rules
 from tocsin.errors import RuleErrors
@@ -24,6 +25,7 @@ app.command("list")(list_)
 app.command("explain")(explain)
 app.command("params")(params)
 app.command("coverage")(coverage)
+app.command("export")(export)
 
 Paths = Annotated[list[Path], typer.Argument(metavar="PATH", help="Rule files or folders.")]
 

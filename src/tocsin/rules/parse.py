@@ -70,6 +70,7 @@ def _detection(root: Section, meta: Meta, chosen: Chosen | None) -> DetectionDoc
     selections, conditions = read_selections(detection) if detection else ({}, ())
     return DetectionDoc(
         meta=meta,
+        root=root.table,
         product=product_of(root),
         taxonomy=root.text("taxonomy", "sigma"),
         selections=selections,
@@ -88,7 +89,7 @@ def _correlation(root: Section, meta: Meta, chosen: Chosen | None) -> Correlatio
     section = _body(changed, "correlation", "type, rules and condition")
     spec = read_correlation(section, params) if section else None
     extension = read_extension(tocsin, params, correlation=True)
-    return CorrelationDoc(meta, spec, root.flag("generate"), extension, problems)
+    return CorrelationDoc(meta, changed.table, spec, root.flag("generate"), extension, problems)
 
 
 def _filter(root: Section, meta: Meta) -> FilterDoc | None:
@@ -104,7 +105,7 @@ def _filter(root: Section, meta: Meta) -> FilterDoc | None:
                 "a filter's condition is added with AND, so one that excludes begins with not; "
                 f'write "not ({condition.text})"',
             )
-    return FilterDoc(meta, product_of(root), rules, selections, conditions, root.problems)
+    return FilterDoc(meta, root.table, product_of(root), rules, selections, conditions, root.problems)
 
 
 def _body(root: Section, key: str, way_out: str) -> Section | None:

@@ -10,7 +10,7 @@ from typing import cast
 from tocsin.model.rule import SEVERITIES, Severity, SeverityBound
 from tocsin.rules.cases import Case
 from tocsin.rules.correlations.counting import Bounds
-from tocsin.rules.document import Entry, Node, Scalar
+from tocsin.rules.document import Entry, Node, Scalar, Table
 from tocsin.rules.params import Param
 from tocsin.rules.problems import Mark, Problems, did_you_mean
 from tocsin.rules.section import Section
@@ -90,9 +90,13 @@ class Extension:
 
 @dataclass(frozen=True, slots=True)
 class DetectionDoc:
-    """A document with a detection: its selections, and its conditions (several = OR)."""
+    """A document with a detection: its selections, and its conditions (several = OR).
+
+    `root`, here and below, is the whole document, in which params stand where they are set.
+    """
 
     meta: Meta
+    root: Table
     product: str
     taxonomy: str
     selections: Mapping[str, Entry]
@@ -107,6 +111,7 @@ class CorrelationDoc:
     """A document with a correlation over other rules."""
 
     meta: Meta
+    root: Table
     correlation: CorrelationSpec | None
     generate: bool
     extension: Extension
@@ -118,6 +123,7 @@ class FilterDoc:
     """A document that narrows other rules. `rules` is empty for all rules of its logsource."""
 
     meta: Meta
+    root: Table
     product: str
     rules: tuple[Scalar, ...]
     selections: Mapping[str, Entry]

@@ -168,3 +168,71 @@ def test_explain_knows_a_rule_by_its_id_and_offers_the_nearest_name(rule: str) -
 def test_explain_without_the_event_file_says_so(rule: str) -> None:
     with pytest.raises(Error, match="cannot be read: No such file or directory; check the path"):
         CliRunner().invoke(app, ["explain", "failures", rule, "--event", "no.json"], catch_exceptions=False)
+
+
+def test_export_writes_files_that_load_and_say_what_they_lack(rule: str, tmp_path: Path) -> None:
+    out = tmp_path / "sigma"
+    told = run("export", "--sigma", rule, "--out", str(out)).stderr
+
+    text = (out / "rule.yml").read_text()
+    assert text.startswith(
+        "# Written by `tocsin rules export --sigma` from rule.yml.\n"
+        "# Sigma has no words for this, so it is not here:\n"
+        "#   failures: tocsin.params: knobs: their values are written in\n"
+        "title: Failures (events)\n"
+    )
+    assert (
+        told == "1 file; what Sigma cannot say:\n     1  tocsin.params: knobs: their values are written in\n"
+    )
+    assert run("check", str(out)).stderr == "1 rule ok\n"
+    run("export", "--sigma", rule, "--out", str(out))
+
+
+def test_export_keeps_folders(tmp_path: Path) -> None:
+    (tmp_path / "rules" / "deep").mkdir(parents=True)
+    (tmp_path / "rules" / "deep" / "a.yml").write_text(RULE)
+
+    run("export", "--sigma", str(tmp_path / "rules"), "--out", str(tmp_path / "out"))
+
+    assert (tmp_path / "out" / "deep" / "a.yml").is_file()
+
+
+def test_export_without_a_folder_prints_documents_one_after_the_other(rule: str, tmp_path: Path) -> None:
+    other = tmp_path / "other.yml"
+    other.write_text(RULE.replace("failures", "others"))
+    printed = tmp_path / "printed.yml"
+
+    printed.write_text(run("export", "--sigma", rule, str(other)).stdout)
+
+    assert run("check", str(printed)).stderr == "2 rules ok\n"
+
+
+def test_export_never_replaces_a_file_that_it_did_not_write(rule: str, tmp_path: Path) -> None:
+    with pytest.raises(Error, match=r"rule\.yml is there already, and not of this command"):
+        run("export", "--sigma", rule, "--out", str(tmp_path))
+
+    assert Path(rule).read_text() == RULE
+
+
+def test_export_refuses_two_files_of_one_name(rule: str, tmp_path: Path) -> None:
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more" / "rule.yml").write_text(RULE.replace("failures", "others"))
+
+    with pytest.raises(Error, match=r"would both be .*rule\.yml; export them apart"):
+        run("export", "--sigma", rule, str(tmp_path / "more"), "--out", str(tmp_path / "out"))
+
+
+def test_export_asks_for_the_form(rule: str) -> None:
+    result = CliRunner().invoke(app, ["export", rule])
+
+    assert result.exit_code == 2
+    assert "--sigma is the only one there is" in result.output
+
+
+def test_what_a_rule_is_called_cannot_end_the_comment_it_stands_in(tmp_path: Path) -> None:
+    file = tmp_path / "rule.yml"
+    file.write_text(RULE.replace("name: failures", 'name: "a\\nb: c\\u2028d: e\\u001b"'))
+
+    text = run("export", "--sigma", str(file)).stdout
+
+    assert "#   a b: c d: e\\x1b: tocsin.params:" in text
