@@ -24,8 +24,8 @@ Config = Annotated[
     Path | None,
     typer.Option("--config", metavar="FILE", help="The settings [default: ./tocsin.yml, if there is one]."),
 ]
-COLUMNS = ("id", "status", "severity", "last seen", "rule", "entity", "title")
-SHORT = ("id", "status", "severity", "last seen (UTC)", "title")
+COLUMNS = ("ID", "STATUS", "SEVERITY", "LAST SEEN", "RULE", "ENTITY", "TITLE")
+SHORT = ("ID", "STATUS", "SEVERITY", "LAST SEEN (UTC)", "TITLE")
 
 
 @app.command("list")
@@ -41,7 +41,7 @@ def list_(
     with open_state(config) as state:
         alerts = state.alerts.find(status="firing" if firing else None, limit=limit)
     if sys.stdout.isatty():
-        print_table(SHORT, [_short_row(alert) for alert in alerts], empty="no alerts")
+        print_table(SHORT, [_short_row(alert) for alert in alerts], empty="No alerts.")
     else:
         print_table(COLUMNS, [_row(alert) for alert in alerts], empty="")
 
@@ -62,7 +62,7 @@ def show(
     with open_state(config) as state:
         alert = _named(state, alert_id)
         print_alert(alert)
-        print_table(("channel", "what", "since"), _told(state, alert), empty="nobody was told of it")
+        print_table(("CHANNEL", "WHAT", "SINCE"), _told(state, alert), empty="Nobody was told of it.")
 
 
 def _row(alert: Alert) -> tuple[str, ...]:
