@@ -126,13 +126,18 @@ class Sightings:
     def of(cls, events: Iterable[Event], readers: Sequence[Reader]) -> Sightings:
         """The sightings of these events."""
         ordered = list(events)
-        keys = [(event.time_ms, event.id) for event in ordered]
-        if not all(map(operator.lt, keys, keys[1:])):  # Mostly they come in order, each once.
-            by_id = dict(zip(keys, ordered, strict=True))
-            keys = sorted(by_id)
-            ordered = [by_id[key] for key in keys]
+        times_ms = [event.time_ms for event in ordered]
+        if not ascending(times_ms):
+            by_id = {(event.time_ms, event.id): event for event in ordered}
+            ordered = [by_id[key] for key in sorted(by_id)]
+            times_ms = [event.time_ms for event in ordered]
         columns: list[list[object]] = [list(map(reader, ordered)) for reader in readers]
-        return cls([at for at, _ in keys], [name for _, name in keys], columns)
+        return cls(times_ms, [event.id for event in ordered], columns)
+
+
+def ascending(times_ms: Sequence[int]) -> bool:
+    """Whether they only ever rise, as they mostly do: then there is nothing to sort, and nothing twice."""
+    return all(map(operator.lt, times_ms, times_ms[1:]))
 
 
 Reader = Callable[[Event], object]  # one field of an event; None where it has none

@@ -15,7 +15,7 @@ from datetime import datetime
 
 import msgspec
 
-from tocsin.model.alert import Alert, Change, ChangeKind, Sightings, Triggers
+from tocsin.model.alert import Alert, Change, ChangeKind, Sightings, Triggers, ascending
 from tocsin.model.rule import severity_rank
 from tocsin.state.opening import opened
 from tocsin.state.tally import Tally
@@ -87,8 +87,10 @@ class Folder:
 
     def fold(self, triggers: Triggers) -> None:
         """Fold one batch's triggers; the instants in time order, so that the first opens."""
-        best = dict(sorted(triggers.instants))  # of one instant the higher score comes last, and stays
-        instants = list(best.items())
+        instants = triggers.instants
+        if not ascending([at_ms for at_ms, _ in instants]):
+            best = dict(sorted(instants))  # of one instant the higher score comes last, and stays
+            instants = list(best.items())
         place = 0
         while place < len(instants):
             after = self._run_on(triggers, instants, place)

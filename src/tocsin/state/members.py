@@ -10,6 +10,8 @@ from array import array
 from collections.abc import Sequence
 from itertools import zip_longest
 
+from tocsin.model.alert import ascending
+
 SATURATED = 4_096  # members of a group above which only the newest `keep` stay
 _BITS = 64
 _MASK = (1 << _BITS) - 1
@@ -43,6 +45,12 @@ def append(members: Members[int], at_ms: int, digest: int, span_ms: int, floor: 
 def insert(members: Members[int], batch: Sequence[tuple[int, str]]) -> None:
     """Add a batch, sorted by time; a member that is known already is not added again."""
     last = members[-2] if members else None
+    times_ms = [time_ms for time_ms, _ in batch]
+    if (last is None or last < times_ms[0]) and ascending(times_ms):
+        both = [0, 0] * len(batch)
+        both[::2], both[1::2] = times_ms, [hash(member) for _, member in batch]
+        members.fromlist(both)
+        return
     append = members.append
     for time_ms, member in batch:
         digest = hash(member)
