@@ -98,9 +98,7 @@ def test_a_private_server_that_is_killed_is_started_again(receiver: Receiver) ->
         (server,) = tocsin.children()
         os.kill(server, signal.SIGKILL)
         sender.allowed = 40
-        until(
-            lambda: tocsin.events("store.revived"), lambda: f"a new server; it said {tocsin.said()[-3000:]}"
-        )
+        until(lambda: tocsin.events("store.revived"), lambda: f"a new server: {tocsin.said()[-3000:]}")
 
         with tocsin.state() as state:
             assert finished(state, sender, records, receiver) == []

@@ -135,6 +135,15 @@ def test_resolving_tells_when_it_had_been_quiet_for_long_enough() -> None:
     assert alerts.close("acme", 1000) == []
 
 
+def test_an_open_alert_cannot_be_settled() -> None:
+    alerts = _alerts()
+    _fold(alerts, (10, 3.0, "ann"))
+
+    alerts.settle([_only(alerts).id])
+
+    assert [alert.status for alert in alerts.unsettled()] == ["firing"]
+
+
 def test_settled_alerts_are_no_longer_planned_and_old_ones_are_forgotten() -> None:
     alerts = _alerts()
     _fold(alerts, (10, 3.0, "ann"))

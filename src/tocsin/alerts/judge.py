@@ -48,10 +48,18 @@ def judge(
     if until is not None:
         return Standing(member, held=Held(alert.id, member.home.channel, Hold.SILENCED, until))
     if word is None or word.status == "resolved":
+        if word is None and _found_old(alert, notify_max_age):
+            return Standing(member, held=Held(alert.id, member.home.channel, Hold.HISTORY))
         return Standing(member, news=Reason.NEW)
-    if severity_rank(word.severity) < severity_rank(alert.severity):
-        return Standing(member, news=Reason.RAISED)
-    return Standing(member)
+    raised = severity_rank(word.severity) < severity_rank(alert.severity)
+    return Standing(member, news=Reason.RAISED if raised else None)
+
+
+def _found_old(alert: Alert, notify_max_age: timedelta | None) -> bool:
+    """Whether it is of a past that is being read, and will be over when more of that is read."""
+    if notify_max_age is None:
+        return False
+    return from_ms(alert.found_ms) - from_ms(alert.last_ms) > notify_max_age
 
 
 def _judge_over(
