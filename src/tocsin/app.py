@@ -29,7 +29,7 @@ from tocsin.sources.stream import StreamSource
 from tocsin.state.alerts_redis import RedisAlerts
 from tocsin.state.connection import Store, open_store
 from tocsin.state.embedded import EmbeddedServer
-from tocsin.state.evidence import RedisEvidence
+from tocsin.state.evidence_redis import RedisEvidence
 from tocsin.state.inbox import RedisInbox
 from tocsin.state.outbox_redis import RedisOutbox
 from tocsin.state.positions import RedisPositions

@@ -9,7 +9,8 @@ from tocsin.model.event import Event
 from tocsin.model.rule import Rule
 from tocsin.protocols import EvidenceStore, Sighted
 from tocsin.state.connection import Store
-from tocsin.state.evidence import MemoryEvidence, RedisEvidence
+from tocsin.state.evidence import MemoryEvidence
+from tocsin.state.evidence_redis import RedisEvidence
 
 MINUTE = 60_000
 SPAN = 10 * MINUTE
@@ -77,6 +78,23 @@ def test_what_nothing_needs_any_more_goes(evidence: EvidenceStore) -> None:
 
     assert found.ids[-1] == f"log{199 * MINUTE}"
     assert len(found.ids) < 60
+
+
+def test_four_kilobytes_hold_fifty_events_of_a_usual_group(store: Store) -> None:
+    evidence = RedisEvidence(store)
+    ids = [f"900202611211259140000000000000000000000000{n:014d}" for n in range(60)]
+    for n, name in enumerate(ids):
+        found = Event(id=name, time_ms=NOON + n, parsed={"user": f"user{n}@example.com", "ip": "192.0.2.1"})
+        remember(evidence, found)
+
+    assert recall(evidence, 0, SPAN).ids == ids[-50:]
+
+
+@pytest.mark.parametrize("name", ["7", "0123", "~~", "~abcde", "=", "log-1", "²", "é" * 60, "9" * 400])
+def test_an_id_of_any_form_comes_back_as_it_was(evidence: EvidenceStore, name: str) -> None:
+    remember(evidence, Event(id=name, time_ms=NOON, parsed={"user": "u", "ip": "192.0.2.1"}))
+
+    assert recall(evidence, 0, SPAN).ids == [name]
 
 
 def test_a_logs_length_is_bounded_on_a_server(store: Store) -> None:

@@ -23,7 +23,7 @@ from typing import Any, TypeVar
 from tocsin.state.alerts_redis import RedisAlerts
 from tocsin.state.connection import Store, open_store
 from tocsin.state.embedded import running_url
-from tocsin.state.evidence import RedisEvidence
+from tocsin.state.evidence_redis import RedisEvidence
 from tocsin.state.outbox_redis import RedisOutbox
 
 TOKEN = "a-token-of-at-least-thirty-two-bytes"

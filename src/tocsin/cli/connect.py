@@ -14,7 +14,7 @@ from tocsin.settings import Settings, load_settings
 from tocsin.state.alerts_redis import RedisAlerts
 from tocsin.state.connection import Store, open_store
 from tocsin.state.embedded import EmbeddedServer, running_url
-from tocsin.state.evidence import RedisEvidence
+from tocsin.state.evidence_redis import RedisEvidence
 from tocsin.state.outbox_redis import RedisOutbox
 from tocsin.state.quarantine import RedisQuarantine
 from tocsin.state.silences import RedisSilences
