@@ -14,18 +14,13 @@ from tocsin.cli.rules_explain import explain
 from tocsin.cli.rules_export import export
 from tocsin.cli.rules_lists import coverage, list_, params
 from tocsin.cli.rules_options import ConfigFile, loaded_rules
+from tocsin.cli.rules_pages import docs, schema
 from tocsin.errors import RuleErrors
 from tocsin.state.connection import open_store
 from tocsin.state.windows_redis import RedisWindows
 from tocsin.tune.ruletests import Outcome, Run, in_windows, run_cases
 
 app = typer.Typer(help="Check, test, explain and list rules.", no_args_is_help=True)
-
-app.command("list")(list_)
-app.command("explain")(explain)
-app.command("params")(params)
-app.command("coverage")(coverage)
-app.command("export")(export)
 
 Paths = Annotated[list[Path], typer.Argument(metavar="PATH", help="Rule files or folders.")]
 
@@ -120,3 +115,13 @@ def _windows_on(url: str) -> Iterator[Run]:
 
 def _counted(count: int, what: str) -> str:
     return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
+# After `check` and `test`, which people meet first.
+app.command("list")(list_)
+app.command("explain")(explain)
+app.command("params")(params)
+app.command("coverage")(coverage)
+app.command("export")(export)
+app.command("docs")(docs)
+app.command("schema")(schema)

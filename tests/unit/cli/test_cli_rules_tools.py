@@ -236,3 +236,14 @@ def test_what_a_rule_is_called_cannot_end_the_comment_it_stands_in(tmp_path: Pat
     text = run("export", "--sigma", str(file)).stdout
 
     assert "#   a b: c d: e\\x1b: tocsin.params:" in text
+
+
+def test_docs_prints_the_page(rule: str) -> None:
+    assert run("docs", rule).stdout.startswith("# Rules\n\nGenerated from the rule files")
+
+
+def test_schema_prints_json_that_editors_take() -> None:
+    schema = json.loads(run("schema").stdout)
+
+    assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+    assert schema["properties"]["tocsin"]["$ref"] == "#/$defs/tocsin"
