@@ -10,7 +10,7 @@ from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
 from tocsin import __version__
-from tocsin.cli import alerts, outbox, rules, silence
+from tocsin.cli import alerts, outbox, quarantine, rules, silence
 from tocsin.cli.config import config_app, init
 from tocsin.cli.events import events
 from tocsin.cli.replay import replay
@@ -21,7 +21,8 @@ from tocsin.errors import Error, StoreInUse
 EXIT_IN_USE = 75  # EX_TEMPFAIL of sysexits.h: try again later
 
 ORDER = (
-    "run", "replay", "rules", "events", "alerts", "silence", "outbox", "send-test", "config", "init",
+    "run", "replay", "rules", "events", "alerts", "silence", "outbox", "quarantine", "send-test", "config",
+    "init",
 )  # fmt: skip
 
 
@@ -47,6 +48,7 @@ app.command()(events)
 app.add_typer(alerts.app, name="alerts")
 app.add_typer(silence.app, name="silence")
 app.add_typer(outbox.app, name="outbox")
+app.add_typer(quarantine.app, name="quarantine")
 app.command("send-test")(send_test)
 app.add_typer(config_app, name="config")
 app.command()(init)

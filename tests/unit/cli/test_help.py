@@ -39,7 +39,8 @@ def test_the_commands_stand_as_a_newcomer_meets_them() -> None:
     listed = help_of(()).partition("Commands:\n")[2].split("\n")
 
     assert [line.split()[0] for line in listed if line.strip()] == [
-        "run", "replay", "rules", "events", "alerts", "silence", "outbox", "send-test", "config", "init",
+        "run", "replay", "rules", "events", "alerts", "silence", "outbox", "quarantine",
+        "send-test", "config", "init",
     ]  # fmt: skip
 
 
