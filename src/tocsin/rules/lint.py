@@ -1,44 +1,135 @@
-"""Lints: what is valid, and surely not meant. All are warnings."""
+"""Lints: what is valid, and surely not meant. All are warnings, each with its way out."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from tocsin.rules.document import scalars
+from tocsin.catalog.provider import PROVIDERS
+from tocsin.model.rule import SeverityBound, severity_rank
+from tocsin.rules.correlations.counting import HIGHEST_COUNT, Bounds
+from tocsin.rules.document import Node, Scalar, Table, scalars
+from tocsin.rules.lint_values import lint_selection
+from tocsin.rules.problems import Mark, nearest
 from tocsin.rules.spec import CorrelationDoc, CorrelationSpec, DetectionDoc, Doc, FilterDoc
 
-_BRACED = re.compile(r"\{[A-Za-z_][A-Za-z0-9_ -]*\}")
+_TRIVIAL = {"gte": lambda n: n <= 1, "gt": lambda n: n < 1, "neq": lambda n: n < 1}
+_TRIVIAL |= {"lte": lambda n: n >= HIGHEST_COUNT, "lt": lambda n: n > HIGHEST_COUNT, "eq": lambda _n: False}
 
 
 def lint(docs: Sequence[Doc]) -> None:
-    """Warn of values that can never match, and of thresholds that always do."""
+    """Warn of values that can never match, of thresholds that always or never do, and of what is unused."""
     for doc in docs:
         match doc:
             case DetectionDoc():
-                _placeholders(doc)
-                if doc.extension.correlate is not None:
-                    _threshold(doc, doc.extension.correlate)
+                _values(doc)
+                _product(doc)
+                _counting(doc, doc.extension.correlate)
+                _params(doc)
             case CorrelationDoc():
-                if doc.correlation is not None:
-                    _threshold(doc, doc.correlation)
+                _counting(doc, doc.correlation)
+                _params(doc)
             case FilterDoc():
-                _placeholders(doc)
+                _values(doc)
+                _product(doc)
 
 
-def _placeholders(doc: DetectionDoc | FilterDoc) -> None:
+def _values(doc: DetectionDoc | FilterDoc) -> None:
+    params = doc.extension.params if isinstance(doc, DetectionDoc) else ()
     for entry in doc.selections.values():
-        for scalar in scalars(entry.node):
-            if _BRACED.fullmatch(scalar.text.strip()):
-                doc.problems.warning(
-                    scalar.mark,
-                    f'"{scalar.text}" is a placeholder that no event says; put your own value there',
-                )
+        lint_selection(entry.node, doc.problems, params)
+
+
+def _product(doc: DetectionDoc | FilterDoc) -> None:
+    """A product that no source reads is usual in files from elsewhere; nearly ours is a typo."""
+    meant = nearest(doc.product, PROVIDERS) if doc.product not in PROVIDERS else None
+    if meant is not None:
+        doc.problems.warning(
+            _mark_at(doc.root, "logsource", "product"),
+            f'no provider is called "{doc.product}", so no event can match; did you mean "{meant}"?',
+        )
+
+
+def _counting(doc: DetectionDoc | CorrelationDoc, spec: CorrelationSpec | None) -> None:
+    if spec is not None:
+        _threshold(doc, spec)
+        _counted_field(doc, spec)
+    if spec is not None or isinstance(doc, DetectionDoc):
+        _severities(doc, spec)
 
 
 def _threshold(doc: DetectionDoc | CorrelationDoc, spec: CorrelationSpec) -> None:
-    if spec.bounds.monotone and spec.bounds.floor <= 1:
+    if all(_TRIVIAL[name](number) for name, number in spec.bounds.pairs):
         doc.problems.warning(
             spec.mark,
             "the condition is true at the first event already; raise its threshold, or drop the correlation",
         )
+
+
+def _counted_field(doc: DetectionDoc | CorrelationDoc, spec: CorrelationSpec) -> None:
+    if spec.fields and set(spec.fields) <= set(spec.group_by):
+        counted = " and ".join(spec.fields)
+        doc.problems.warning(
+            spec.mark, f"each group has one value of {counted}, so the count is always 1; count another field"
+        )
+
+
+def _severities(doc: DetectionDoc | CorrelationDoc, spec: CorrelationSpec | None) -> None:
+    level = doc.meta.level
+    mark = _mark_at(doc.root, "tocsin", "alert", "severity")
+    for bound in doc.extension.alert.severity:
+        told = _pointless(bound, spec.bounds if spec else None)
+        if told is None and level is not None and severity_rank(bound.severity) <= severity_rank(level):
+            told = f"severity never falls, and level is {level} already: {bound.severity} changes nothing"
+        if told is not None:
+            doc.problems.warning(mark, f"{told}; change the bound, or remove it")
+
+
+def _pointless(bound: SeverityBound, bounds: Bounds | None) -> str | None:
+    """What is wrong with the number of a severity bound; `bounds` is None where nothing is counted."""
+    if bounds is None:
+        return "without a correlation every score is 1" if bound.gte > 1 else None
+    if bounds.monotone and bound.gte <= bounds.floor:
+        return f"every alert scores {bounds.floor} at least, so it is always {bound.severity}"
+    if not any(bounds.holds(score) for score in _scores_from(bound, bounds)):
+        return f"no alert scores {bound.gte:g}, so it is never {bound.severity}"
+    return None
+
+
+def _scores_from(bound: SeverityBound, bounds: Bounds) -> Iterator[float]:
+    """The scores from the bound on at which the answer may change."""
+    least = max(1.0, bound.gte)
+    yield least
+    yield from (number + step for _, number in bounds.pairs for step in (-1, 0, 1) if number + step >= least)
+
+
+def _params(doc: DetectionDoc | CorrelationDoc) -> None:
+    """A param that is named nowhere; within a text its name as a word is enough."""
+    unset = [param for param in doc.extension.params.values() if not param.sets]
+    texts = [scalar.text for scalar in _using(doc.root)] if unset else []
+    for param in unset:
+        word = re.compile(rf"(?<!\w){re.escape(param.name)}(?!\w)")
+        if not any(word.search(text) for text in texts):
+            told = f'nothing uses the param "{param.name}"; write ${param.name} where it counts, or remove it'
+            doc.problems.warning(param.mark, told)
+
+
+def _using(root: Table) -> Iterator[Scalar]:
+    """The texts in which a param may be named."""
+    for key, entry in root.entries.items():
+        if key == "detection":
+            yield from scalars(entry.node)
+        elif key == "tocsin" and isinstance(entry.node, Table):
+            for below, within in entry.node.entries.items():
+                if below in ("correlate", "alert"):
+                    yield from scalars(within.node)
+
+
+def _mark_at(root: Table, *path: str) -> Mark:
+    """Where the value at the path begins; the nearest map above it, where there is none."""
+    node: Node = root
+    for key in path:
+        if not isinstance(node, Table) or key not in node.entries:
+            break
+        node = node.entries[key].node
+    return node.mark
