@@ -22,7 +22,8 @@ from tocsin.state.connection import Store
 
 _RECORD = Struct(">q8s").pack
 _CALL_GROUPS = 5_000  # groups of one script call; a longer call would keep other clients waiting
-_REMEMBERED_GROUPS = 50_000  # whose hashes are kept from batch to batch: busy groups come again
+_REMEMBERED = 50_000  # texts whose digests are kept from batch to batch
+_REMEMBERED_LENGTH = 256
 _SWEEP_GROUPS = 1_000  # groups of one look
 _SWEEP_STEPS = 100  # looks of one sweep, shared by the rules
 _SWEEP_EVERY_MS = 300_000  # of event time, at the latest: a round looks at every group
@@ -40,7 +41,7 @@ class RedisWindows:
         self._due = store.script("due")
         self._sweep = store.script("sweep")
         self._keys: dict[tuple[str, str], _Keys] = {}
-        self._fields = _Digests()
+        self._digests = _Digests()
         self._committed: dict[str, int] = {}
         self._censuses: dict[tuple[str, str], _Census] = {}
 
@@ -133,10 +134,12 @@ class RedisWindows:
 
     def _calls(self, tenant: str, seen: Sequence[Observations], committed_ms: int) -> Iterator[_Call]:
         call = _Call([], [committed_ms], [])
-        members = _Digests()
-        if len(self._fields) > _REMEMBERED_GROUPS:
-            self._fields = _Digests()
+        ids = _Digests()
+        if len(self._digests) > _REMEMBERED:
+            self._digests = _Digests()
         for spec, groups in seen:
+            # Values are other rules' groups (users, addresses) and come again; event ids do not.
+            members = self._digests if spec.counts == "values" else ids
             for portion in _portions(groups):
                 if call.names and len(call.names) + len(portion) > _CALL_GROUPS:
                     yield call
@@ -148,7 +151,7 @@ class RedisWindows:
     def _add(
         self, call: _Call, tenant: str, spec: WindowSpec, groups: Mapping[str, Batch], members: _Digests
     ) -> None:
-        keys, args, fields = self._keys_of(tenant, spec.state), call.args, self._fields
+        keys, args, fields = self._keys_of(tenant, spec.state), call.args, self._digests
         call.keys.extend((keys.groups, keys.deadlines))
         call.names.extend(zip(repeat(spec.state), groups))
         self._census(tenant, spec.state).seen += len(groups)
@@ -185,10 +188,12 @@ class _Keys(NamedTuple):
 
 
 class _Digests(dict[str, bytes]):
-    """Text -> its digest, made when it is first asked for."""
+    """Text -> its digest, made when first asked for. A long text is not kept: strangers write them."""
 
     def __missing__(self, text: str) -> bytes:
-        made = self[text] = digest(text.encode("utf-8", "surrogatepass"))
+        made = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+        if len(text) <= _REMEMBERED_LENGTH:
+            self[text] = made
         return made
 
 
