@@ -47,8 +47,8 @@ EXPAND = "is filled in only with expand; write the field as field|expand"
         (
             "{u|neq: x}",
             (
-                'neq is also true of an event without "u"; add null to its values, or "u|neq: null" beside it, '
-                "if the field must be there"
+                'neq is also true of an event without "u"; add null to its values, or "u|neq: null" '
+                "beside it, if the field must be there"
             ),
         ),
         (
@@ -61,8 +61,8 @@ EXPAND = "is filled in only with expand; write the field as field|expand"
         (
             "{'a.b{}.x': 1, 'a.b{}.y': 2}",
             (
-                '"a.b{}.x" and "a.b{}.y" may be true of different members of the array; ask about one of them, '
-                "or write a selection each to say so"
+                '"a.b{}.x" and "a.b{}.y" may be true of different members of the array; ask '
+                "about one of them, or write a selection each to say so"
             ),
         ),
     ],
