@@ -14,7 +14,7 @@ import pytest
 from .running import Receiver, Sender, Tocsin, installation, until
 from .siege import ROUTING, attack, bodies, body, complaints, last_event, rules
 
-STOPS = 10
+STOPS = 6
 
 
 @pytest.fixture
