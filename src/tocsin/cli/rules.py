@@ -18,6 +18,7 @@ from tocsin.cli.rules_pages import docs, schema
 from tocsin.errors import RuleErrors
 from tocsin.state.connection import open_store
 from tocsin.state.windows_redis import RedisWindows
+from tocsin.telemetry import visible
 from tocsin.tune.ruletests import Outcome, Run, in_windows, run_cases
 
 app = typer.Typer(help="Check, test, explain and list rules.", no_args_is_help=True)
@@ -44,14 +45,14 @@ def check(
         loaded = loaded_rules(paths, config, overlay)
     except RuleErrors as exc:
         for error in exc.errors:
-            typer.echo(str(error))
+            typer.echo(visible(str(error)))
         typer.echo(f"{_counted(len(exc.errors), 'error')}; no rule was loaded", err=True)
         raise typer.Exit(1) from exc
     ruleset = loaded.ruleset
     for warning in ruleset.warnings:
-        typer.echo(str(warning))
+        typer.echo(visible(str(warning)))
     for name, reason in ruleset.not_running.items():
-        typer.echo(f"{name}: not running: {reason}")
+        typer.echo(visible(f"{name}: not running: {reason}"))
     warned = f", {_counted(len(ruleset.warnings), 'warning')}" if ruleset.warnings else ""
     typer.echo(f"{_counted(len(ruleset.rules), 'rule')} ok{warned}", err=True)
     raise typer.Exit(1 if strict and ruleset.warnings else 0)
@@ -92,9 +93,9 @@ def _tell(outcome: Outcome) -> None:
     if outcome.passed:
         return
     case = outcome.case
-    typer.echo(f"{case.file}:{case.mark.line}: {outcome.rule}: {case.name}")
+    typer.echo(visible(f"{case.file}:{case.mark.line}: {outcome.rule}: {case.name}"))
     for mistake in outcome.mistakes:
-        typer.echo(f"    {mistake}")
+        typer.echo(visible(f"    {mistake}"))
 
 
 @contextmanager

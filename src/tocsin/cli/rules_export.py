@@ -89,11 +89,11 @@ def _relative(file: Path, roots: Sequence[Path]) -> Path:
 
 
 def _sum_up(exported: Sequence[Exported]) -> None:
-    losses = [loss for one in exported for loss in one.losses]
-    files = len(exported)
-    typer.echo(f"{files} file{'' if files == 1 else 's'}; what Sigma cannot say:", err=True)
-    for (key, what), count in Counter(map(_kind, losses)).most_common():
-        typer.echo(f"  {count:>4}  tocsin.{key}: {what}", err=True)
+    lost = Counter(_kind(loss) for one in exported for loss in one.losses)
+    count = f"{len(exported)} file{'' if len(exported) == 1 else 's'}"
+    typer.echo(f"{count}; {'what Sigma cannot say:' if lost else 'Sigma says all of it'}", err=True)
+    for (key, what), times in lost.most_common():
+        typer.echo(f"  {times:>4}  tocsin.{key}: {what}", err=True)
 
 
 def _kind(loss: Loss) -> tuple[str, str]:

@@ -43,7 +43,7 @@ def list_(
             line.name,
             line.level,
             " ".join(line.techniques),
-            line.type,
+            f"{line.type}, not running: {line.not_running}" if line.not_running else line.type,
             line.window,
             _assigned(line.params),
             _or_any(line.codes),
@@ -131,7 +131,7 @@ def _assigned(values: Mapping[str, object]) -> str:
 
 
 def _or_any(names: Iterable[str] | None) -> str:
-    return ANY if names is None else " ".join(names)
+    return ANY if names is None else " ".join(name or "''" for name in names)
 
 
 def _print_json(value: object) -> None:

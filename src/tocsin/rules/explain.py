@@ -173,7 +173,8 @@ def _whole(tree: Tree | None) -> Predicate:
 def _reads(made: Made) -> str:
     products = ", ".join(dict.fromkeys(base.doc.product or "any product" for base in made.bases))
     needed = needed_codes(made.bases)
-    return f"{products}: events of {'any code' if needed is None else ', '.join(needed)}"
+    codes = "any code" if needed is None else ", ".join(code or "no code" for code in needed)
+    return f"{products}: events of {codes}"
 
 
 def _counts(made: Made) -> str:

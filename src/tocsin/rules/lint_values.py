@@ -21,6 +21,7 @@ def lint_selection(node: Node, problems: Problems, params: Container[str]) -> No
         case Table(entries):
             items = [*_items(entries)]
             for field, chain, entry in items:
+                _nothing(field, entry, problems)
                 for scalar in _values(entry.node):
                     _placeholder(scalar, chain, problems, params)
                 _not_there(field, chain, entry, items, problems)
@@ -69,6 +70,16 @@ def _placeholder(scalar: Scalar, chain: Chain, problems: Problems, params: Conta
     else:
         return
     problems.warning(scalar.mark, told)
+
+
+def _nothing(field: str, entry: Entry, problems: Problems) -> None:
+    """An empty item, as when each of its values was commented out: YAML reads a null."""
+    node = entry.node
+    if field and isinstance(node, Scalar) and node.is_null and not node.text:
+        problems.warning(
+            entry.key_mark,
+            f'"{field}" has no value here, which matches events without it; write a value, or null to say so',
+        )
 
 
 def _not_there(field: str, chain: Chain, entry: Entry, items: list[Item], problems: Problems) -> None:

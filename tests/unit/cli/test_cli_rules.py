@@ -44,6 +44,13 @@ def test_check_prints_every_mistake_and_exits_1(rules: Path) -> None:
     ]
 
 
+def test_check_shows_what_a_hostile_file_says_without_obeying_it(rules: Path) -> None:
+    text = GOOD + 'level: "\\e]0;owned\\a"\n'
+    result = CliRunner().invoke(app, ["check", _written(rules, text)])
+
+    assert 'unknown level "\\x1b]0;owned\\x07"' in result.output
+
+
 @pytest.mark.parametrize(("options", "code"), [([], 0), (["--strict"], 1)])
 def test_check_exits_1_for_a_warning_only_when_strict(rules: Path, options: list[str], code: int) -> None:
     result = CliRunner().invoke(app, ["check", _written(rules, GOOD, WARNED), *options])

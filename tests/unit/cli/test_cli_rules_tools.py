@@ -54,6 +54,15 @@ def test_list_is_one_rule_a_line_with_effective_values(rule: str, overlay: str) 
     )
 
 
+def test_list_says_what_does_not_run_and_why(tmp_path: Path) -> None:
+    file = tmp_path / "rule.yml"
+    file.write_text(
+        "title: t\nname: t\nlogsource: {product: auth0}\ndetection: {s: {u|re: 'a(?!b)'}, condition: s}\n"
+    )
+
+    assert run("list", str(file)).stdout == "t\tmedium\t\tdetection, not running: look-around\t\t\tany\tany\n"
+
+
 def test_list_as_json(rule: str) -> None:
     (line,) = json.loads(run("list", rule, "--format", "json").stdout)
 
@@ -186,6 +195,13 @@ def test_export_writes_files_that_load_and_say_what_they_lack(rule: str, tmp_pat
     )
     assert run("check", str(out)).stderr == "1 rule ok\n"
     run("export", "--sigma", rule, "--out", str(out))
+
+
+def test_export_of_what_is_sigma_already_says_so(tmp_path: Path) -> None:
+    file = tmp_path / "rule.yml"
+    file.write_text("title: t\ndetection: {s: {u: x}, condition: s}\n")
+
+    assert run("export", "--sigma", str(file)).stderr == "1 file; Sigma says all of it\n"
 
 
 def test_export_keeps_folders(tmp_path: Path) -> None:

@@ -45,6 +45,10 @@ EXPAND = "is filled in only with expand; write the field as field|expand"
         ("[{u: '{a}'}]", f'"{{a}}" {PLACEHOLDER}'),
         ("{u: '%admins%'}", f'"%admins%" {EXPAND}'),
         (
+            "{u: }",
+            '"u" has no value here, which matches events without it; write a value, or null to say so',
+        ),
+        (
             "{u|neq: x}",
             (
                 'neq is also true of an event without "u"; add null to its values, or "u|neq: null" '
@@ -80,6 +84,9 @@ def test_a_selection_that_is_surely_not_meant(tmp_path: Path, items: str, messag
         "{u: '<script>'}",
         "{u: $money}",
         "{u|neq: [x, null]}",
+        "{u: null}",
+        "{u: ~}",
+        "{u: ''}",
         "{u|neq: null}",
         "{u|contains|neq: x, u|neq: null}",
         "{u|neq: x, u|startswith: y}",
@@ -231,6 +238,10 @@ def test_of_the_files_from_elsewhere_only_real_findings_are_told() -> None:
     warnings = load(files).ruleset.warnings
 
     assert sorted((Path(warning.file).name, warning.message) for warning in warnings) == [
+        (
+            "logins_or_signups_from_suspicious_ips.yml",
+            '"data.type" has no value here, which matches events without it; write a value, or null to say so',
+        ),
         ("refresh_token_from_too_many_locations.yml", FIRST),
         ("risk_of_signup_fraud_by_disposable_domains.yml", FIRST),
     ]
