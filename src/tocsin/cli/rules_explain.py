@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from tocsin.catalog.provider import PROVIDERS
-from tocsin.cli.rules_options import ConfigFile, OverlayFile, Paths, loaded_rules
+from tocsin.cli.rules_options import OverlayFile, Paths, SiteConfig, site_rules
 from tocsin.errors import Error
 from tocsin.model.event import Event
 from tocsin.rules.compile import Made
@@ -38,7 +38,7 @@ def explain(
         typer.Option(metavar="FILE", help="One JSON record, an array or NDJSON; - is standard input."),
     ] = None,
     overlay: OverlayFile = None,
-    config: ConfigFile = None,
+    config: SiteConfig = None,
 ) -> None:
     """One rule taken apart; with an event: what matched.
 
@@ -46,7 +46,7 @@ def explain(
 
     Example: tocsin rules explain failed_logins_from_ip --event record.json
     """
-    made = _named(name, loaded_rules(paths, config, overlay).made)
+    made = _named(name, site_rules(paths, config, overlay).made)
     _say(_about(made))
     if event is None:
         for base in made.bases:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import msgspec
 import typer
 
-from tocsin.cli.rules_options import ConfigFile, Format, OutputFormat, OverlayFile, Paths, loaded_rules
+from tocsin.cli.rules_options import Format, OutputFormat, OverlayFile, Paths, SiteConfig, site_rules
 from tocsin.cli.table import print_table
 from tocsin.rules.coverage import Coverage, coverage_of
 from tocsin.rules.listing import line_of
@@ -24,7 +24,7 @@ ANY = "any"
 def list_(
     paths: Paths = None,
     overlay: OverlayFile = None,
-    config: ConfigFile = None,
+    config: SiteConfig = None,
     output: OutputFormat = Format.text,
 ) -> None:
     """The rules: how bad, how they count, what they need.
@@ -34,7 +34,7 @@ def list_(
 
     Example: tocsin rules list rules/auth0 --overlay overlay.yml
     """
-    lines = [line_of(made) for made in loaded_rules(paths, config, overlay).made]
+    lines = [line_of(made) for made in site_rules(paths, config, overlay).made]
     if output is Format.json:
         _print_json(lines)
         return
@@ -71,7 +71,7 @@ class Knob:
 def params(
     paths: Paths = None,
     overlay: OverlayFile = None,
-    config: ConfigFile = None,
+    config: SiteConfig = None,
     output: OutputFormat = Format.text,
 ) -> None:
     """The rules' params: values, bounds, and where each was set.
@@ -80,7 +80,7 @@ def params(
 
     Example: tocsin rules params rules/auth0 --overlay overlay.yml
     """
-    docs = loaded_rules(paths, config, overlay).docs
+    docs = site_rules(paths, config, overlay).docs
     knobs = [
         _knob(doc.meta.label, param)
         for doc in docs
@@ -94,12 +94,17 @@ def params(
     print_table(PARAM_COLUMNS, rows, empty="no params")
 
 
-def coverage(paths: Paths = None, config: ConfigFile = None, output: OutputFormat = Format.text) -> None:
+def coverage(
+    paths: Paths = None,
+    overlay: OverlayFile = None,
+    config: SiteConfig = None,
+    output: OutputFormat = Format.text,
+) -> None:
     """ATT&CK techniques and event codes: covered and not.
 
     Example: tocsin rules coverage rules/auth0 --format json
     """
-    found = coverage_of(loaded_rules(paths, config).made)
+    found = coverage_of(site_rules(paths, config, overlay).made)
     if output is Format.json:
         _print_json(found)
         return

@@ -19,6 +19,10 @@ Paths = Annotated[
 OverlayFile = Annotated[
     Path | None, typer.Option("--overlay", metavar="FILE", help="The site's overlay of the rules.")
 ]
+SiteConfig = Annotated[
+    Path | None,
+    typer.Option("--config", metavar="FILE", help="Take rules, overlay, lists and trusted_rules from here."),
+]
 ConfigFile = Annotated[
     Path | None,
     typer.Option("--config", metavar="FILE", help="Take lists and trusted_rules from this config."),
@@ -45,7 +49,7 @@ def paths_or_shipped(paths: Sequence[Path] | None) -> list[Path]:
 def loaded_rules(
     paths: Sequence[Path] | None, config: Path | None = None, overlay: Path | None = None
 ) -> Loaded:
-    """The rules of the files, or the shipped ones.
+    """The rules of the files, or the shipped ones; from the config only what the files refer to.
 
     Raises:
         RuleErrors: the mistakes in them.
@@ -57,3 +61,21 @@ def loaded_rules(
         settings = load_settings(config)
         lists, trusted = settings.lists, settings.trusted_rules
     return load(paths_or_shipped(paths), overlay=overlay, lists=lists, trusted=trusted)
+
+
+def site_rules(paths: Sequence[Path] | None, config: Path | None, overlay: Path | None) -> Loaded:
+    """The rules as this site runs them: what is not asked for by name is as its config says.
+
+    Raises:
+        RuleErrors: the mistakes in them.
+        ConfigError: the config is wrong.
+    """
+    if config is None:
+        return loaded_rules(paths, overlay=overlay)
+    settings = load_settings(config)
+    return load(
+        paths or settings.rules,
+        overlay=overlay or settings.overlay,
+        lists=settings.lists,
+        trusted=settings.trusted_rules,
+    )

@@ -5,19 +5,19 @@ from __future__ import annotations
 import msgspec
 import typer
 
-from tocsin.cli.rules_options import ConfigFile, OverlayFile, Paths, loaded_rules
+from tocsin.cli.rules_options import OverlayFile, Paths, SiteConfig, site_rules
 from tocsin.rules.catalogue import markdown
 from tocsin.rules.schema import rule_schema
 
 
-def docs(paths: Paths = None, overlay: OverlayFile = None, config: ConfigFile = None) -> None:
+def docs(paths: Paths = None, overlay: OverlayFile = None, config: SiteConfig = None) -> None:
     """The rules as a Markdown catalogue.
 
     Grouped by the label category: what each finds, its params, what to do.
 
     Example: tocsin rules docs rules/ > docs/rules-catalogue.md
     """
-    typer.echo(markdown(loaded_rules(paths, config, overlay).made), nl=False)
+    typer.echo(markdown(site_rules(paths, config, overlay).made), nl=False)
 
 
 def schema() -> None:

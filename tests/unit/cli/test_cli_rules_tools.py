@@ -95,6 +95,27 @@ def test_params_as_json(rule: str) -> None:
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("asked", [[], ["--overlay", "other.yml"]])
+def test_a_config_says_what_is_not_asked_for(
+    rule: str, overlay: str, tmp_path: Path, asked: list[str]
+) -> None:
+    (tmp_path / "other.yml").write_text("failures: {params: {threshold: 60}}\n")
+    config = tmp_path / "tocsin.yml"
+    config.write_text(f"rules: [{rule}]\noverlay: {overlay}\n")
+    asked = [str(tmp_path / word) if word.endswith(".yml") else word for word in asked]
+
+    rows = [line.split("\t") for line in run("params", "--config", str(config), *asked).stdout.splitlines()]
+
+    assert rows[0][:3] == ["failures", "threshold", "60" if asked else "50"]
+
+
+def test_a_rule_that_the_overlay_switches_off_covers_nothing(rule: str, tmp_path: Path) -> None:
+    overlay = tmp_path / "off.yml"
+    overlay.write_text("failures: {enabled: false}\n")
+
+    assert run("coverage", rule, "--overlay", str(overlay)).stdout == ""
+
+
 def test_coverage_tells_techniques_and_codes(rule: str) -> None:
     rows = [line.split("\t") for line in run("coverage", rule).stdout.splitlines()]
 

@@ -30,6 +30,7 @@ def _counted(counting: str, alert: str = "{}", level: str = "low") -> str:
     )
 
 
+NOTHING = "has no value here, which matches events without it; write a value, or null to say so"
 PLACEHOLDER = "is a placeholder that no event says; put your own value there"
 EXPAND = "is filled in only with expand; write the field as field|expand"
 
@@ -44,10 +45,7 @@ EXPAND = "is filled in only with expand; write the field as field|expand"
         ("'{word}'", f'"{{word}}" {PLACEHOLDER}'),
         ("[{u: '{a}'}]", f'"{{a}}" {PLACEHOLDER}'),
         ("{u: '%admins%'}", f'"%admins%" {EXPAND}'),
-        (
-            "{u: }",
-            '"u" has no value here, which matches events without it; write a value, or null to say so',
-        ),
+        ("{u: }", f'"u" {NOTHING}'),
         (
             "{u|neq: x}",
             (
@@ -240,7 +238,7 @@ def test_of_the_files_from_elsewhere_only_real_findings_are_told() -> None:
     assert sorted((Path(warning.file).name, warning.message) for warning in warnings) == [
         (
             "logins_or_signups_from_suspicious_ips.yml",
-            '"data.type" has no value here, which matches events without it; write a value, or null to say so',
+            f'"data.type" {NOTHING}',
         ),
         ("refresh_token_from_too_many_locations.yml", FIRST),
         ("risk_of_signup_fraud_by_disposable_domains.yml", FIRST),
