@@ -70,7 +70,7 @@ def _events(file: Path, made: Made) -> Sequence[Event]:
     """The records of the file; of one that is no event, the reason goes to standard error.
 
     Raises:
-        Error: the file cannot be read.
+        Error: the file cannot be read, or holds no event.
     """
     try:
         data = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
@@ -81,6 +81,8 @@ def _events(file: Path, made: Made) -> Sequence[Event]:
     events, bad = Decoder(made.fields, provider=provider).decode_body(data, now_ms=None)
     for record in bad:
         typer.echo(visible(f"{file}:{record.line}: not an event: {record.reason}"), err=True)
+    if not events:
+        raise Error(f"{file}: holds no event of {provider}; give it whole records, with id and date")
     return events
 
 

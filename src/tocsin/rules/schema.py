@@ -207,39 +207,42 @@ def _knob() -> Schema:
 
 
 def _test() -> Schema:
-    events = {
+    return _closed(
+        {
+            "name": _told("What it shows.", _ref("text")),
+            "events": {"description": "Events to replay.", "type": "array", "items": _event_line()},
+            "expect": {
+                "description": "Alerts that open; [] for none.",
+                "type": "array",
+                "items": _expected(),
+            },
+        },
+        required=["name", "expect"],
+    )
+
+
+def _event_line() -> Schema:
+    repeat: Schema = {"type": "integer", "minimum": 1, "maximum": MOST_EVENTS}
+    return {
         "type": "object",
         "description": "A vendor's record, and when it comes; {n} in texts counts from 1.",
         "properties": {
             "at": _told("The time of the first, after the test's beginning.", _ref("duration")),
-            "repeat": {
-                "description": "So many of them.",
-                "type": "integer",
-                "minimum": 1,
-                "maximum": MOST_EVENTS,
-            },
+            "repeat": _told("So many of them.", repeat),
             "every": _told("The time between two.", _ref("duration")),
         },
     }
-    expected = _closed(
+
+
+def _expected() -> Schema:
+    group: Schema = {"type": "object", "additionalProperties": _ref("text")}
+    return _closed(
         {
             "at": _told("When it opens.", _ref("duration")),
-            "group": {
-                "description": "What it is about, field by field.",
-                "type": "object",
-                "additionalProperties": _ref("text"),
-            },
+            "group": _told("What it is about, field by field.", group),
             "score": _told("Its score then.", {"type": "number"}),
             "severity": _told("Its severity then.", _ref("level")),
         }
-    )
-    return _closed(
-        {
-            "name": _told("What it shows.", _ref("text")),
-            "events": {"description": "Events to replay.", "type": "array", "items": events},
-            "expect": {"description": "Alerts that open; [] for none.", "type": "array", "items": expected},
-        },
-        required=["name", "expect"],
     )
 
 

@@ -284,3 +284,11 @@ def test_schema_prints_json_that_editors_take() -> None:
 
     assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
     assert schema["properties"]["tocsin"]["$ref"] == "#/$defs/tocsin"
+
+
+def test_explain_of_a_file_without_events_is_an_error(rule: str, tmp_path: Path) -> None:
+    record = tmp_path / "record.json"
+    record.write_text('{"type": "fp"}')
+
+    with pytest.raises(Error, match="holds no event of auth0; give it whole records"):
+        run("explain", "failures", rule, "--event", str(record))
