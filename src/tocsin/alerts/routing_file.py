@@ -83,7 +83,9 @@ class RoutingSpec(BaseModel):
 
 
 def load_routing(path: Path, channels: Collection[str]) -> Route:
-    """The routing tree of a file; `channels` are the names the settings know.
+    """The routing tree of a file; `channels` are the names the settings know, in their order.
+
+    A top route that names no channels tells all of them.
 
     Raises:
         ConfigError: all mistakes at once, each `file:line: what; how to fix it`.
@@ -95,15 +97,21 @@ def load_routing(path: Path, channels: Collection[str]) -> Route:
     node, data = _parsed(path, text)
     lines = _lines(node) if node is not None else {}
     mistakes = _duplicates(node) if node is not None else []
+    mistakes += _misplaced(data, lines, channels)
     try:
         spec = RoutingSpec.model_validate(data)
     except ValidationError as exc:
         mistakes += [(_line(lines, error["loc"]), _told(error)) for error in exc.errors()]
         raise _all(path, mistakes) from exc
-    mistakes += _misplaced(spec.route, lines, channels)
     if mistakes:
         raise _all(path, mistakes)
-    return _built(spec.route, _DEFAULTS, "{}")
+    everybody = tuple(sorted(channels) if isinstance(channels, set | frozenset) else channels)
+    return _built(spec.route, replace(_DEFAULTS, channels=everybody), "{}")
+
+
+def channels_told(route: Route) -> frozenset[str]:
+    """Every channel that the route or one below it names or inherits."""
+    return frozenset(route.channels).union(*(channels_told(child) for child in route.routes))
 
 
 def _all(path: Path, mistakes: Sequence[tuple[int, str]]) -> ConfigError:
@@ -137,38 +145,41 @@ def _nearest(name: str, known: Collection[str], otherwise: str) -> str:
     return f"{otherwise} {', '.join(sorted(known)) or 'none'}"
 
 
-def _misplaced(root: RouteSpec, lines: dict[_Place, int], channels: Collection[str]) -> list[tuple[int, str]]:
-    """What is well formed and still wrong."""
-    found = []
-    if root.channels is None:
-        found.append(
-            (
-                _line(lines, ("route",)),
-                'the top route has no "channels"; say who is told when no other route fits',
-            )
-        )
-    if root.matchers:
+def _misplaced(data: Any, lines: dict[_Place, int], channels: Collection[str]) -> list[tuple[int, str]]:
+    """What is well formed and still wrong; it is asked of the plain data, so that nothing hides it."""
+    root = _at(data, "route")
+    found = _unknown_channels(root, ("route",), lines, channels)
+    if _at(root, "matchers"):
         found.append(
             (
                 _line(lines, ("route", "matchers")),
                 "the top route takes every alert; put the matchers on a route below it",
             )
         )
-    return found + _unknown_channels(root, ("route",), lines, channels)
+    return found
+
+
+def _at(data: Any, key: str) -> Any:
+    return data.get(key) if isinstance(data, dict) else None
+
+
+def _list_at(data: Any, key: str) -> list[Any]:
+    found = _at(data, key)
+    return found if isinstance(found, list) else []
 
 
 def _unknown_channels(
-    spec: RouteSpec, place: _Place, lines: dict[_Place, int], channels: Collection[str]
+    route: Any, place: _Place, lines: dict[_Place, int], channels: Collection[str]
 ) -> list[tuple[int, str]]:
     found = [
         (
             _line(lines, (*place, "channels", index)),
             f'unknown channel "{name}"; {_nearest(name, channels, "the channels in the settings are")}',
         )
-        for index, name in enumerate(spec.channels or [])
-        if name not in channels
+        for index, name in enumerate(_list_at(route, "channels"))
+        if isinstance(name, str) and name not in channels
     ]
-    for index, child in enumerate(spec.routes):
+    for index, child in enumerate(_list_at(route, "routes")):
         found += _unknown_channels(child, (*place, "routes", index), lines, channels)
     return found
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tocsin.alerts.route import routes_of
-from tocsin.alerts.routing_file import load_routing
+from tocsin.alerts.routing_file import channels_told, load_routing
 from tocsin.errors import ConfigError
 
 SHIPPED = Path(__file__).parents[3] / "alerts" / "routing.yml"
@@ -118,6 +118,32 @@ def test_the_shipped_file_tells_the_terminal_and_groups_by_entity():
     assert routes_of(root, {"severity": "medium"})[0].group_wait == timedelta(seconds=10)
 
 
+@pytest.mark.parametrize("known", [{"oncall": {}, "mail": {}}, ["oncall", "mail"]], ids=["a map", "a list"])
+def test_a_top_route_without_channels_tells_every_one_in_the_settings_order(known, written):
+    root = load_routing(written("route: {routes: [{matchers: [a=b]}]}"), known)
+
+    assert root.channels == ("oncall", "mail")
+    assert root.routes[0].channels == ("oncall", "mail")
+
+
+def test_a_set_of_channels_is_told_in_alphabetical_order(written):
+    assert load_routing(written("route: {}"), {"soc", "mail", "oncall"}).channels == ("mail", "oncall", "soc")
+
+
+def test_the_channels_that_some_route_tells_are_known(written):
+    assert channels_told(load_routing(written(EXAMPLE), CHANNELS)) == {"soc", "oncall", "mail"}
+
+
+def test_unknown_channels_are_told_beside_every_other_mistake(written):
+    text = EXAMPLE.replace("10s", "10x").replace("[oncall]", "[onacll]").replace("[mail]", "[maul, 3]")
+
+    with pytest.raises(ConfigError) as caught:
+        load_routing(written(text), CHANNELS)
+
+    lines = [int(line.split("routing.yml:")[1].split(":")[0]) for line in str(caught.value).splitlines()]
+    assert lines == [4, 9, 14, 14]
+
+
 def test_the_commented_example_in_the_shipped_file_is_right_too(written):
     lines = SHIPPED.read_text(encoding="utf-8").split("\n")
     start = next(number for number, line in enumerate(lines) if "put instead" in line)
@@ -166,7 +192,6 @@ def test_the_commented_example_in_the_shipped_file_is_right_too(written):
         ("channels: [oncall]", "channels: oncall", ":9: channels: input should be a valid list"),
         ("[team=blue]", "[team]", ":15: matchers: 'team' is not a matcher; write label, operator, value"),
         ("[team=blue]", "['team=~\"(\"']", ":15: matchers: 'team=~\"(\"': the regular expression is wrong"),
-        ("    channels: [soc]\n", "", ':1: the top route has no "channels"; say who is told'),
         (
             "    channels: [soc]\n",
             "    channels: [soc]\n    matchers: [a=b]\n",
