@@ -22,7 +22,7 @@ SWEEP_EVERY = timedelta(seconds=30)
 LOOK_EVERY = timedelta(seconds=5)  # at how full the store is
 RETENTION_EVERY = timedelta(hours=1)
 TOLD_KEPT = timedelta(days=30)  # deliveries and silences that are over
-STOP_WITHIN_S = 8.0
+STOP_WITHIN = timedelta(seconds=6)
 log = structlog.get_logger()
 
 
@@ -47,6 +47,9 @@ class Service:
         parts = self._parts
         if parts.settings.redis_url is None:  # our own server: nobody else can hold a lease on it
             parts.outbox.take_back()
+        for source in parts.sources:  # all of them, before one loop judges how far the others are
+            _, newest_ms = parts.positions.load(source.name)
+            parts.watermarks.restore(source.name, newest_ms, source.allowed_lateness, parts.clock.now())
         self._every(SWEEP_EVERY, self._sweep)
         self._every(RETENTION_EVERY, self._forget)
         self._every(LOOK_EVERY, self._look)
@@ -57,12 +60,17 @@ class Service:
         for thread in self._threads:
             thread.start()
 
+    def wind_down(self) -> None:
+        """Tell the loops to end, without waiting for them."""
+        self._signals.end()
+
     def stop(self) -> None:
         """Let every loop finish its step, then end; what is undone is done at the next start."""
-        self._signals.end()
+        self.wind_down()
         self._scheduler.shutdown(wait=False)
+        deadline = self._parts.clock.now() + STOP_WITHIN
         for thread in self._threads:
-            thread.join(STOP_WITHIN_S)
+            thread.join(max(0.0, (deadline - self._parts.clock.now()).total_seconds()))
         late = [thread.name for thread in self._threads if thread.is_alive()]
         log.info("service.stopped", unfinished=late) if late else log.info("service.stopped")
 

@@ -54,7 +54,7 @@ def run(
     if demo:
         settings = demo_settings(settings)
     telemetry.setup_logging(level=log_level or ("warning" if demo else "info"))
-    refuse_open_receiver(settings.listen, settings.sources)
+    refuse_open_receiver(settings.listen, settings.sources, settings.document)
     tokens = tokens_of(settings.sources)
     stopped = threading.Event()
     _on_signals(stopped)
@@ -84,6 +84,7 @@ def _serve(
         while not stopped.wait(REVIVE_EVERY_S):
             _revive(parts)
     finally:
+        service.wind_down()
         server.stop()
         service.stop()
 

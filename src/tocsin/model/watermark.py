@@ -38,13 +38,16 @@ class Watermarks:
     started_at: datetime
     _progress: dict[tuple[str, str], _Progress] = field(default_factory=dict)
     _drained: dict[str, bool] = field(default_factory=dict)
+    _read_empty: set[str] = field(default_factory=set)  # sources read to their end since they were opened
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def restore(self, source: str, newest_ms: Mapping[str, int], lateness: timedelta) -> None:
-        """Go on from what was committed."""
+    def restore(self, source: str, newest_ms: Mapping[str, int], lateness: timedelta, now: datetime) -> None:
+        """Go on from what was committed; until it proves to be drained, the source may have a backlog."""
         with self._lock:
+            self._drained[source] = False
+            self._read_empty.discard(source)
             for tenant, newest in newest_ms.items():
-                self._progress[source, tenant] = _Progress(newest, newest, lateness // MS, self.started_at)
+                self._progress[source, tenant] = _Progress(newest, newest, lateness // MS, now)
 
     def advance(
         self, source: str, tenant: str, times_ms: Iterable[int], lateness: timedelta, now: datetime
@@ -72,7 +75,10 @@ class Watermarks:
 
     def drained(self, source: str, *, empty: bool) -> None:
         """Whether the source's last batch was empty: it has nothing more to give now."""
-        self._drained[source] = empty
+        with self._lock:
+            self._drained[source] = empty
+            if empty:
+                self._read_empty.add(source)
 
     def newest(self, source: str) -> dict[str, int]:
         """Per tenant the newest event time of a source: what is committed with its position."""
@@ -100,8 +106,11 @@ class Watermarks:
 
     def _active(self, tenant: str, now: datetime) -> list[_Progress]:
         with self._lock:
-            mine = [p for (_, name), p in self._progress.items() if name == tenant]
-        return [p for p in mine if now - p.active_at <= ACTIVE_FOR] or mine
+            mine = [(name, p) for (name, other), p in self._progress.items() if other == tenant]
+        # A source that has not been read empty since it was opened may be far behind: it counts.
+        return [p for name, p in mine if now - p.active_at <= ACTIVE_FOR or name not in self._read_empty] or [
+            p for _, p in mine
+        ]
 
     def closing(self, tenant: str, now: datetime) -> int:
         """How far windows and episodes may be closed: the clock's word, once all sources are quiet."""

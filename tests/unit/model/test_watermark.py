@@ -48,6 +48,7 @@ def test_a_tenant_is_as_far_as_the_source_that_is_furthest_behind() -> None:
 def test_a_source_that_was_silent_for_a_minute_holds_nobody_back() -> None:
     marks = Watermarks(START)
     _seen(marks, "b", 10, now=11)
+    marks.drained("b", empty=True)
     _seen(marks, "a", 100, now=101)
 
     assert marks.of("acme", _at(101)) == _ms(40)
@@ -66,7 +67,7 @@ def test_nothing_is_behind_the_watermark_until_its_position_is_committed() -> No
 def test_what_was_committed_is_gone_on_from() -> None:
     marks = Watermarks(START)
 
-    marks.restore("a", {"acme": _ms(100)}, LATENESS)
+    marks.restore("a", {"acme": _ms(100)}, LATENESS, START)
 
     assert marks.newest("a") == {"acme": _ms(100)}
     assert marks.tenants() == ["acme"]
@@ -96,10 +97,27 @@ def test_the_clock_closes_nothing_while_a_backlog_is_read() -> None:
 
 def test_the_clock_closes_nothing_right_after_a_start() -> None:
     marks = Watermarks(_at(1000))
-    marks.restore("a", {"acme": _ms(10)}, LATENESS)
+    marks.restore("a", {"acme": _ms(10)}, LATENESS, _at(1000))
     marks.drained("a", empty=True)
 
     assert marks.closing("acme", _at(1030)) == _ms(-50)
+
+
+def test_a_source_that_was_away_holds_all_back_until_it_is_read_to_its_end() -> None:
+    marks = Watermarks(START)
+    for source in ("a", "b"):
+        marks.restore(source, {"acme": _ms(0)}, LATENESS, _at(300))
+    _seen(marks, "b", 299, now=300)
+    marks.committed("b")
+    marks.drained("b", empty=True)
+
+    assert marks.behind("acme", _at(400)) == marks.closing("acme", _at(400)) == _ms(-60)
+
+    marks.drained("a", empty=True)
+
+    assert marks.behind("acme", _at(400)) == _ms(-60)  # both were silent for a minute: the lower one
+    _seen(marks, "b", 401, now=401)
+    assert marks.of("acme", _at(401)) == _ms(341)
 
 
 @pytest.mark.parametrize("ahead_s", [1, 60, 299])
