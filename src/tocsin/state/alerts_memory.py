@@ -90,7 +90,8 @@ class MemoryAlerts:
             self._timed.add(alert.id)
             heapq.heappush(self._deadlines[alert.tenant], (episode.deadline_ms, alert.id))
         self._by_id[alert.id] = episode
-        self._unsettled.add(alert.id)
+        if alert.fired_ms is not None:
+            self._unsettled.add(alert.id)
 
 
 def _now(episode: Episode) -> Alert:

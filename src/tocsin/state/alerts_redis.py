@@ -110,18 +110,26 @@ class RedisAlerts:
 
     def forget(self, before: datetime) -> int:
         limit = f"({to_ms(before)}"
-        with self._store.reaching():
-            ids = self._client.zrangebyscore(self._store.key("alerts"), "-inf", limit, 0, PAGE)
-            settled = self._client.smismember(self._store.key("unsettled"), ids) if ids else []
-        done = [alert_id for alert_id, waiting in zip(ids, settled, strict=True) if not waiting]
-        gone = [episode.alert for episode in self._episodes(done) if episode.alert.status == "resolved"]
+        forgotten = kept = 0
+        while True:
+            with self._store.reaching():
+                ids = self._client.zrangebyscore(self._store.key("alerts"), "-inf", limit, kept, PAGE)
+                settled = self._client.smismember(self._store.key("unsettled"), ids) if ids else []
+            done = [alert_id for alert_id, waiting in zip(ids, settled, strict=True) if not waiting]
+            gone = [episode.alert for episode in self._episodes(done) if episode.alert.status == "resolved"]
+            self._delete(gone)
+            forgotten += len(gone)
+            kept += len(ids) - len(gone)
+            if len(ids) < PAGE:
+                return forgotten
+
+    def _delete(self, gone: Iterable[Alert]) -> None:
         with self._store.reaching(), self._store.pipeline(transaction=True) as pipe:
             for alert in gone:
                 pipe.zrem(self._store.key("episodes", alert.fingerprint), alert.id)
                 pipe.zrem(self._store.key("alerts"), alert.id)
                 pipe.delete(self._store.key("alert", alert.id))
             pipe.execute()
-        return len(gone)
 
     def _fold_page(self, waiting: dict[str, list[Triggers]], now: datetime) -> list[Change]:
         changes: list[Change] = []
@@ -227,7 +235,7 @@ def _open(store: Store, tenant: str) -> bytes:
     return store.key("open", fingerprint(tenant, "", ""))
 
 
-def _written(episode: Episode) -> tuple[str, bytes, int, int, int | str, str]:
+def _written(episode: Episode) -> tuple[str, bytes, int, int, int | str, str, str]:
     alert = episode.alert
     alert.evidence = episode.tally.evidence()
     body = _encode(
@@ -241,4 +249,5 @@ def _written(episode: Episode) -> tuple[str, bytes, int, int, int | str, str]:
     )
     deadline = episode.deadline_ms if alert.status == "firing" else ""
     merged = "1" if alert.merged_into else "0"
-    return alert.id, body, alert.started_ms, alert.last_ms, deadline, merged
+    fired = "0" if alert.fired_ms is None else "1"
+    return alert.id, body, alert.started_ms, alert.last_ms, deadline, merged, fired

@@ -214,6 +214,8 @@ class Folder:
     def _gather(self, episode: Episode, triggers: Triggers) -> None:
         """Count the events in the windows of the instants that were not counted yet."""
         tally, span_ms = episode.tally, triggers.rule.timespan_ms
+        if tally.fields != triggers.rule.context:  # the rule was changed since it opened
+            tally.turn_to(triggers.rule.context)
         if not episode.uncounted:
             return
         solid = _solid(episode, triggers)

@@ -70,8 +70,16 @@ class Tally:
         self.through_ms = max(self.through_ms, other.through_ms)
         self._ids = [*self._ids, *other._ids][-NEWEST_EVENTS:]
         self._approximate |= other._approximate
-        for counts, others in zip(self._counts, other._counts, strict=True):
-            _add(counts, others)
+        for counts, field in zip(self._counts, self.fields, strict=True):
+            if field in other.fields:
+                _add(counts, other._counts[other.fields.index(field)])
+
+    def turn_to(self, fields: Sequence[str]) -> None:
+        """Count these fields from now on (the rule was changed); what is known of them stays."""
+        known = dict(zip(self.fields, self._counts, strict=True))
+        self.fields = tuple(fields)
+        self._counts = [known.get(field, {}) for field in fields]
+        self._told = None
 
     def evidence(self) -> Evidence:
         """As it stands: texts capped, ties by text, so that the same events give the same evidence.
