@@ -16,7 +16,8 @@ from tocsin.state.connection import Store
 VALUE_CHARACTERS = 128
 MOST_BYTES = 4_096  # of evidence per group
 MOST_EVENTS = 50
-BACKSTOP_MS = 7 * 86_400_000
+# Beyond the span: evidence is worth what its window is, and strangers choose how many groups there are.
+LINGER_MS = 3_600_000
 _TEXT, _NUMBER = "=", "~"  # what an id begins with: as it is, or a number of digits alone
 
 
@@ -44,7 +45,7 @@ class RedisEvidence:
         for sighted in seen:
             for group, events in sighted.groups.items():
                 keys.append(self._key(tenant, sighted.state, group))
-                args += [sighted.span_ms + BACKSTOP_MS, _packed(events, sighted.readers)]
+                args += [sighted.span_ms + LINGER_MS, _packed(events, sighted.readers)]
         if keys:
             self._add(keys, args)
 
