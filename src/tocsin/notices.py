@@ -49,21 +49,28 @@ class Notices:
         )
 
     def dead_letter(self, delivery: Delivery, reason: str) -> None:
-        """A message will never arrive: tell another channel, so that it does not end in silence.
+        """A message will never arrive: tell the other channels, so that it does not end in silence.
 
-        Called again after a crash it makes the same notice. A notice that dies is only logged, or
-        two dead channels would tell each other for ever.
+        Once an hour for a channel, however many die: a revoked webhook kills every message, and its
+        fallback must not be flooded. Called again after a crash it makes the same notice. A notice
+        that dies is only logged, or two dead channels would tell each other for ever.
         """
         gone = delivery.notification
-        others = [name for name in self._parts.channels if name != gone.channel]
-        if not others or gone.group_key.startswith("notice:"):
+        if gone.group_key.startswith("notice:"):
             return
-        text = f"{reason}\n\nThe message was: {gone.summary}\nSend it again: tocsin outbox retry {gone.id}"
-        title = f"A message could not be delivered to {gone.channel}"
-        self._put(
-            notice(DEAD_LETTER, channel=others[0], about=f"{gone.channel} {gone.id}", severity="high",
-                   title=title, text=text, now=gone.created_at)
-        )  # fmt: skip
+        hour = gone.created_at.replace(minute=0, second=0, microsecond=0)
+        text = (
+            f"{reason}\n\nThe first one of this hour was: {gone.summary}\n"
+            "See them all: tocsin outbox list --status dead\n"
+            f"Send it again: tocsin outbox retry {gone.id}, or --all-dead"
+        )
+        title = f"Messages cannot be delivered to {gone.channel}"
+        for name in self._parts.channels:
+            if name != gone.channel:
+                self._put(
+                    notice(DEAD_LETTER, channel=name, about=gone.channel, severity="high",
+                           title=title, text=text, now=hour)
+                )  # fmt: skip
 
     def store_filled(self, used: int, most: int) -> None:
         """How many bytes the store holds, and may hold: told once when the receiver has to refuse."""
