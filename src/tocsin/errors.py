@@ -44,11 +44,11 @@ class RuleError(Error):
 
 
 class RuleErrors(Error):
-    """All mistakes of one load, in file order; none of the rules was loaded."""
+    """All mistakes of one load, in file order; none of the rules was loaded. `warnings` did not stop it."""
 
-    def __init__(self, errors: Sequence[RuleError]) -> None:
+    def __init__(self, errors: Sequence[RuleError], warnings: Sequence[RuleError] = ()) -> None:
         super().__init__("\n".join(str(error) for error in errors))
-        self.errors = tuple(errors)
+        self.errors, self.warnings = tuple(errors), tuple(warnings)
 
 
 class SourceError(Error):

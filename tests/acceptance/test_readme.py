@@ -13,6 +13,7 @@ from typing import NamedTuple
 import pytest
 from pydantic import BaseModel
 
+from tocsin.cli.config import check_config
 from tocsin.delivery.channels import CHANNELS
 from tocsin.settings import Heartbeat, Retention, Settings, SourceSettings
 
@@ -74,6 +75,14 @@ def test_an_example_says_what_the_page_says(page: Path, block: list[Example], tm
         shown = done.stdout + done.stderr
         assert done.returncode == 0, shown
         assert re.fullmatch(as_pattern(expected), shown), f"$ {command}\n{shown}"
+
+
+def test_the_settings_of_your_own_tenant_pass_the_check(tmp_path: Path) -> None:
+    (text,) = re.findall(r"^```yaml\n(listen: .*?)^```$", README, re.MULTILINE | re.DOTALL)
+    config = tmp_path / "tocsin.yml"
+    config.write_text(text, "utf-8")
+
+    assert check_config(config).errors == []
 
 
 def test_there_are_examples() -> None:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 import structlog
 
 from tocsin.errors import ConfigError
-from tocsin.settings import Listen, SourceSettings
+from tocsin.settings import Document, Listen, SourceSettings, placed
 
 LEAST_TOKEN_BYTES = 32
 # One answer, whatever was wrong.
@@ -41,18 +41,21 @@ def tokens_of(sources: Mapping[str, SourceSettings]) -> dict[str, list[bytes]]:
     return tokens
 
 
-def refuse_open_receiver(listen: Listen, sources: Mapping[str, SourceSettings]) -> None:
-    """A source without a token is for this machine alone.
+def refuse_open_receiver(
+    listen: Listen, sources: Mapping[str, SourceSettings], document: Document | None = None
+) -> None:
+    """A source without a token is for this machine alone. `document` is where `listen` is written.
 
     Raises:
         ConfigError: it could be reached from elsewhere.
     """
     opened = sorted(name for name, source in sources.items() if not source.tokens)
     if opened and not listen.loopback:
-        raise ConfigError(
+        told = (
             f"listen: {listen} can be reached from other machines, and anybody could post to "
             f"{', '.join(opened)}; give sources.{opened[0]} tokens: [{{env: NAME}}], or listen on 127.0.0.1"
         )
+        raise ConfigError(placed(document, ("listen",), told) if document else told)
 
 
 class Doors:

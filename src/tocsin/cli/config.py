@@ -15,8 +15,9 @@ from tocsin.errors import ConfigError, RuleErrors
 from tocsin.settings import (
     Secret,
     Settings,
-    load_settings,
     mistaken_variables,
+    placed,
+    read_settings,
     secrets_in,
     shipped,
     validate_channels,
@@ -64,21 +65,23 @@ class Report:
 
     errors: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    wrong: frozenset[str] = frozenset()  # parts of the settings that have a default's value instead
     counted: list[str] = field(default_factory=list)
 
 
 def check_config(config: Path | None) -> Report:
     """Everything that is wrong with the settings in `config` (None: the defaults), and what they name."""
-    report = Report(warnings=mistaken_variables())
-    try:
-        settings = load_settings(config)
-    except ConfigError as exc:  # nothing else can be judged without them
-        report.errors += str(exc).splitlines()
+    reading = read_settings(config)
+    report = Report(warnings=mistaken_variables(), errors=reading.problems, wrong=reading.wrong)
+    if reading.settings is None:  # nothing else can be judged without them
         return report
     for judge in (_check_channels, _check_receiver, _check_routing, _check_templates, _check_rules):
         try:
-            judge(settings, report)
-        except (ConfigError, RuleErrors) as exc:
+            judge(reading.settings, report)
+        except RuleErrors as exc:
+            report.errors += map(str, exc.errors)
+            report.warnings += map(str, exc.warnings)
+        except ConfigError as exc:
             report.errors += str(exc).splitlines()
     return report
 
@@ -86,6 +89,8 @@ def check_config(config: Path | None) -> Report:
 def _check_channels(settings: Settings, report: Report) -> None:
     from tocsin.delivery.channels import CHANNELS
 
+    if "channels" in report.wrong:
+        return
     configs = validate_channels(settings, CHANNELS)
     report.counted.append(_count(len(configs), "channel"))
     for name, config in configs.items():
@@ -101,14 +106,25 @@ def _check_receiver(settings: Settings, report: Report) -> None:
     for name, secret in (("redis_url", settings.redis_url), ("proxy", settings.proxy)):
         if secret is not None:
             _check_secret(name, secret, report)
-    refuse_open_receiver(settings.listen, settings.sources)
+    if not report.wrong & {"listen", "sources"}:
+        refuse_open_receiver(settings.listen, settings.sources, settings.document)
 
 
 def _check_routing(settings: Settings, report: Report) -> None:
-    from tocsin.alerts.routing_file import load_routing
+    from tocsin.alerts.routing_file import channels_told, load_routing
 
-    load_routing(settings.routing, set(settings.channels))
+    if report.wrong & {"channels", "routing"}:
+        return
+    # One that is wrong in itself is there all the same: to name it is no second mistake.
+    wrong = [name.removeprefix("channels.") for name in report.wrong if name.startswith("channels.")]
+    route = load_routing(settings.routing, [*settings.channels, *wrong])
     report.counted.append(f"routes in {settings.routing}")
+    silent = settings.channels.keys() - channels_told(route)
+    if settings.heartbeat is not None:
+        silent -= {settings.heartbeat.channel}
+    for name in sorted(silent):
+        told = f"channels.{name}: no route in {settings.routing} tells it; name it there, or remove it"
+        report.warnings.append(placed(settings.document, ("channels", name), told))
 
 
 def _check_templates(settings: Settings, report: Report) -> None:
@@ -122,6 +138,8 @@ def _check_templates(settings: Settings, report: Report) -> None:
 def _check_rules(settings: Settings, report: Report) -> None:
     from tocsin.rules.load import load_rules
 
+    if any(name.split(".")[0] in ("rules", "lists", "trusted_rules") for name in report.wrong):
+        return  # what they lack is no mistake of the rules
     rules = load_rules(
         settings.rules, overlay=settings.overlay, lists=settings.lists, trusted=settings.trusted_rules
     )

@@ -76,9 +76,9 @@ def load(
     made = _Linker(docs, site, catalog or lookup, found_lists, trusted).rules()
     lint(docs)
     errors = [error for problems in told for error in _in_order(problems.errors)]
-    if errors:
-        raise RuleErrors(errors)
     warnings = tuple(warning for problems in told for warning in _in_order(problems.warnings))
+    if errors:
+        raise RuleErrors(errors, warnings)
     return Loaded(_ruleset(made, warnings), _cases(docs), tuple(docs), tuple(made))
 
 

@@ -2,12 +2,14 @@
 
 from tocsin.settings.document import Document, Place, load_document, parse_document
 from tocsin.settings.load import (
+    Reading,
     load_settings,
     mistaken_variables,
-    nearest,
+    read_settings,
     secrets_in,
     validate_channels,
 )
+from tocsin.settings.mistakes import nearest, placed
 from tocsin.settings.model import Heartbeat, Retention, Settings, SourceSettings
 from tocsin.settings.secret import Secret, SecretUrl
 from tocsin.settings.shipped import shipped
@@ -33,6 +35,7 @@ __all__ = [
     "LocalPath",
     "Name",
     "Place",
+    "Reading",
     "Retention",
     "Secret",
     "SecretUrl",
@@ -45,6 +48,8 @@ __all__ = [
     "mistaken_variables",
     "nearest",
     "parse_document",
+    "placed",
+    "read_settings",
     "relative_to",
     "secrets_in",
     "shipped",

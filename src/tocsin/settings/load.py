@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import os
-import types
-import typing
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Protocol, get_args, get_origin
+from typing import Any, NamedTuple, Protocol
 
 from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
 from pydantic_settings import SettingsError
 
 from tocsin.errors import ConfigError
 from tocsin.settings.document import Document, Steps, load_document
+from tocsin.settings.mistakes import in_order, near_name, nearest, placed, problem, unknown_key
 from tocsin.settings.model import ENV_DELIMITER, ENV_PREFIX, Settings
 from tocsin.settings.secret import Secret
 from tocsin.settings.values import relative_to
@@ -30,6 +27,18 @@ class ChannelKind(Protocol):
         """The model of the channel's settings."""
 
 
+class Reading(NamedTuple):
+    """What could be read, and a line for everything wrong.
+
+    `settings` are what is sound, with the default in place of what is `wrong` (the names of the
+    options, and `channels.x` for one of several); None where nothing can be told of them.
+    """
+
+    settings: Settings | None
+    problems: list[str]
+    wrong: frozenset[str] = frozenset()
+
+
 def load_settings(path: Path | None = None) -> Settings:
     """The settings in `path`, overridden by `TOCSIN_…` variables; None: the defaults.
 
@@ -39,30 +48,84 @@ def load_settings(path: Path | None = None) -> Settings:
     Raises:
         ConfigError: everything that is wrong, a line each.
     """
-    if path is None:
-        return _settings_of(Document("the default settings", {}), Path())
-    with contextlib.suppress(OSError):  # reading it says what else is wrong
-        if not path.exists():
-            raise ConfigError(f"{path}: no such file; `tocsin init` writes one to start from")
-    return _settings_of(load_document(path), path.parent)
+    settings, problems, _ = read_settings(path)
+    if problems or settings is None:
+        raise ConfigError("\n".join(problems))
+    return settings
 
 
-def _settings_of(document: Document, folder: Path) -> Settings:
+def read_settings(path: Path | None = None) -> Reading:
+    """As `load_settings`, but what is sound is judged on beside what is wrong."""
+    try:
+        if path is None:
+            return _reading(Document("the default settings", {}), Path())
+        with contextlib.suppress(OSError):  # reading it says what else is wrong
+            if not path.exists():
+                raise ConfigError(f"{path}: no such file; `tocsin init` writes one to start from")
+        return _reading(load_document(path), path.parent)
+    except ConfigError as exc:
+        return Reading(None, str(exc).splitlines())
+
+
+def _reading(document: Document, folder: Path) -> Reading:
     data = {} if document.data is None else document.data
     if not isinstance(data, dict):
-        raise ConfigError(f"{document.file}:1: settings are `key: value` lines")
+        return Reading(None, [f"{document.file}:1: settings are `key: value` lines"])
     known = {key: value for key, value in data.items() if key in Settings.model_fields}
-    problems = [_unknown_key(document, Settings, (key,)) for key in data if key not in known]
-    try:
-        with relative_to(folder):
+    unknown = [key for key in data if key not in known]
+    problems = [unknown_key(document, Settings, (key,)) for key in unknown]
+    wrong = {near for key in unknown if (near := near_name(key, Settings.model_fields))}
+    settings = None
+    with relative_to(folder):
+        try:
             settings = Settings(**known)
-    except ValidationError as exc:
-        problems += [_problem(document, Settings, error) for error in exc.errors()]
-    except SettingsError as exc:
-        problems.append(f"environment variables {ENV_PREFIX}…: {exc}; lists and tables are written as JSON")
-    if problems:
-        raise ConfigError("\n".join(_in_order(problems)))
-    return settings.came_from(document, folder)
+        except ValidationError as exc:
+            problems += [problem(document, Settings, error) for error in exc.errors()]
+            wrong |= {_option(error["loc"]) for error in exc.errors()}
+            settings = _sound(known, wrong)
+        except SettingsError as exc:
+            message = f"environment variables {ENV_PREFIX}…: {exc}; lists and tables are written as JSON"
+            problems.append(message)
+    if settings is not None:
+        problems += _heartbeat_problems(document, settings, wrong)
+        settings = settings.came_from(document, folder)
+    return Reading(settings, in_order(problems), frozenset(wrong))
+
+
+_SEVERAL = ("sources", "channels", "lists")  # options that hold things by name
+
+
+def _option(steps: Steps) -> str:
+    """The least part of the settings that can be left out when what stands at `steps` is wrong."""
+    return ".".join(map(str, steps[:2] if steps[0] in _SEVERAL else steps[:1]))
+
+
+def _sound(known: Mapping[str, Any], wrong: set[str]) -> Settings | None:
+    """The settings without what is wrong; None where they still cannot be read."""
+    left: dict[str, Any] = {}
+    for key, value in known.items():
+        if key in _SEVERAL and isinstance(value, dict) and key not in wrong:
+            left[key] = {name: item for name, item in value.items() if f"{key}.{name}" not in wrong}
+        elif key not in wrong:
+            left[key] = value
+    try:
+        return Settings(**left)
+    except ValidationError:  # a variable is wrong, and wins over whatever is left out of the file
+        return None
+
+
+def _heartbeat_problems(document: Document, settings: Settings, wrong: set[str]) -> list[str]:
+    """A heartbeat goes to a channel that there is, or would be if it were sound."""
+    written = document.data.get("heartbeat") if isinstance(document.data, dict) else None
+    channel = written.get("channel") if isinstance(written, dict) else None
+    if settings.heartbeat is not None:
+        channel = settings.heartbeat.channel
+    there = {*settings.channels, *(name.removeprefix("channels.") for name in wrong)}
+    if not isinstance(channel, str) or "channels" in wrong or channel in there:
+        return []
+    known = ", ".join(sorted(settings.channels)) or "none"
+    told = f'heartbeat: there is no channel "{channel}"; there are: {known}'
+    return [placed(document, ("heartbeat", "channel"), told)]
 
 
 def validate_channels(settings: Settings, registry: Mapping[str, ChannelKind]) -> dict[str, BaseModel]:
@@ -84,9 +147,9 @@ def validate_channels(settings: Settings, registry: Mapping[str, ChannelKind]) -
             with relative_to(settings.folder):
                 made[name] = config.model_validate(given)
         except ValidationError as exc:
-            problems += [_problem(settings.document, config, e, ("channels", name)) for e in exc.errors()]
+            problems += [problem(settings.document, config, e, ("channels", name)) for e in exc.errors()]
     if problems:
-        raise ConfigError("\n".join(_in_order(problems)))
+        raise ConfigError("\n".join(in_order(problems)))
     return made
 
 
@@ -122,12 +185,6 @@ def _secrets_in(value: object) -> Iterator[Secret]:
         yield from (found for item in value for found in _secrets_in(item))
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """`; did you mean "…"?`, or nothing when none is near."""
-    found = difflib.get_close_matches(name, list(known), n=1)
-    return f'; did you mean "{found[0]}"?' if found else ""
-
-
 def _unknown_type(document: Document, name: str, kind: object, registry: Mapping[str, ChannelKind]) -> str:
     steps = ("channels", name, "type")
     if kind is None:
@@ -140,78 +197,3 @@ def _unknown_type(document: Document, name: str, kind: object, registry: Mapping
 
 def _listed(names: Iterable[str]) -> str:
     return ", ".join(sorted(names))
-
-
-def _problem(document: Document, model: type[BaseModel], error: ErrorDetails, under: Steps = ()) -> str:
-    """One line for one pydantic error. What was written is not repeated: it might be a secret."""
-    steps = (*under, *error["loc"])
-    if error["type"] == "extra_forbidden":
-        return _unknown_key(document, _model_at(model, error["loc"][:-1]), steps)
-    message = error["msg"].removeprefix("Value error, ")
-    if error["type"] == "missing":
-        return document.error(steps[:-1], f"{_dotted(steps)} is missing", key=True)
-    variable = _variable(steps)
-    if variable is not None:
-        return f"{variable}: {_sentence(message)}"
-    if not steps:  # said of the whole, by a validator that names the key first
-        return document.error((message.partition(":")[0],), message)
-    return document.error(steps, f"{_dotted(_real(document, steps))}: {_sentence(message)}")
-
-
-def _unknown_key(document: Document, model: type[BaseModel] | None, steps: Steps) -> str:
-    key = str(steps[-1])
-    hint = nearest(key, model.model_fields) if model is not None else ""
-    return document.error(steps, f'unknown key "{key}"{hint}', key=True)
-
-
-def _sentence(message: str) -> str:
-    return message[:1].lower() + message[1:] if message.startswith("Input ") else message
-
-
-def _dotted(steps: Sequence[str | int]) -> str:
-    return ".".join(str(step) for step in steps)
-
-
-def _real(document: Document, steps: Steps) -> Steps:
-    """The steps that exist in the file, without pydantic's names of union members."""
-    found: Steps = ()
-    for step in steps:
-        if (*found, step) in document.values:
-            found = (*found, step)
-    return found or steps
-
-
-def _variable(steps: Steps) -> str | None:
-    """The environment variable that gave the value at `steps`; None when the file did."""
-    names = [f"{ENV_PREFIX}{ENV_DELIMITER.join(map(str, steps[: n + 1]))}".upper() for n in range(len(steps))]
-    set_here = {name.upper() for name in os.environ}
-    return next((name for name in reversed(names) if name in set_here), None)
-
-
-def _model_at(model: type[BaseModel], steps: Sequence[str | int]) -> type[BaseModel] | None:
-    """The model that judges what stands at `steps`; None where there is none."""
-    here: Any = model
-    for step in steps:
-        if isinstance(here, type) and issubclass(here, BaseModel):
-            here = here.model_fields[str(step)].annotation if step in here.model_fields else here
-        else:
-            arguments = get_args(here)
-            here = arguments[-1] if get_origin(here) in (dict, list) and arguments else here
-        here = _without_none(here)
-    return here if isinstance(here, type) and issubclass(here, BaseModel) else None
-
-
-def _without_none(annotation: Any) -> Any:
-    if get_origin(annotation) in (typing.Union, types.UnionType):
-        return next((a for a in get_args(annotation) if a is not type(None)), annotation)
-    return annotation
-
-
-def _in_order(problems: Iterable[str]) -> list[str]:
-    """By line; those without one first."""
-
-    def line(problem: str) -> int:
-        parts = problem.split(":", 2)
-        return int(parts[1]) if len(parts) > 1 and parts[1].isdigit() else 0
-
-    return sorted(problems, key=line)

@@ -15,7 +15,6 @@ from pydantic import (
     ConfigDict,
     Field,
     PrivateAttr,
-    model_validator,
 )
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
@@ -166,13 +165,6 @@ class Settings(BaseSettings):
     def came_from(self, document: Document, folder: Path) -> Self:
         """The same settings, knowing their file."""
         self._document, self._folder = document, folder
-        return self
-
-    @model_validator(mode="after")
-    def _heartbeat_has_a_channel(self) -> Self:
-        if self.heartbeat is not None and self.heartbeat.channel not in self.channels:
-            known = ", ".join(sorted(self.channels)) or "none"
-            raise ValueError(f'heartbeat: there is no channel "{self.heartbeat.channel}"; there are: {known}')
         return self
 
     @classmethod

@@ -116,6 +116,100 @@ def test_mistakes_everywhere_are_told_in_one_run(folder: Path) -> None:
     assert "no_such_rule" in told
 
 
+def test_mistakes_of_the_settings_hide_no_other(folder: Path) -> None:
+    config = folder / "tocsin.yml"
+    edit(config, "{type: console}", "{type: consol}\n  b: {type: email, hots: x}")
+    edit(config, "type: auth0_stream", "type: auth0_strem")
+    edit(
+        config,
+        "overlay: overlay.yml",
+        "overlay: nowhere.yml\ntimezon: UTC\nheartbeat: {channel: zz, every: 5m}",
+    )
+    edit(folder / "alerts/routing.yml", "  # channels: [terminal]", "  channels: [soc]\n  grup_by: [a]")
+
+    code, _, err = run("config", "check", "--config", str(config))
+
+    assert code == 1
+    for told in (
+        'unknown type "consol"; did you mean "console"?',
+        'unknown key "hots"; did you mean "host"?',
+        'unknown type "auth0_strem"; did you mean "auth0_stream"?',
+        '"nowhere.yml": no such file or folder',
+        'unknown key "timezon"; did you mean "timezone"?',
+        'heartbeat: there is no channel "zz"',
+        'unknown channel "soc"',
+        'unknown key "grup_by"; did you mean "group_by"?',
+    ):
+        assert sum(told in line for line in err) == 1, told
+    assert len(err) == 8 + 3  # an e-mail channel lacks host, sender and to
+
+
+def test_what_follows_from_a_wrong_setting_is_not_told(folder: Path) -> None:
+    config = folder / "tocsin.yml"
+    edit(config, "  terminal: {type: console}", "  terminal: console")
+    edit(config, "rules: [shipped]", "rules: [nowhere]")
+    edit(config, "listen: 127.0.0.1:8080 ", "listen: 0.0.0.0 ")
+    edit(folder / "overlay.yml", "#\n", "no_such_rule: {enabled: false}\n")
+    edit(folder / "alerts/routing.yml", "  # channels:", "  channels:")
+
+    _, _, err = run("config", "check", "--config", str(config))
+
+    assert [line.split(": ")[1] for line in err] == ["listen", "channels.terminal", "rules.0"]
+
+
+def test_an_open_receiver_is_refused_with_its_line(folder: Path) -> None:
+    edit(folder / "tocsin.yml", "127.0.0.1:8080", "0.0.0.0:8080")
+
+    (error,) = check_config(folder / "tocsin.yml").errors
+
+    assert error.startswith(f"{folder}/tocsin.yml:9: listen: 0.0.0.0:8080 can be reached from other machines")
+
+
+def test_an_open_receiver_of_the_environment_is_refused_by_its_variable(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOCSIN_LISTEN", "0.0.0.0:8080")
+
+    (error,) = check_config(folder / "tocsin.yml").errors
+
+    assert error.startswith("TOCSIN_LISTEN: listen: 0.0.0.0:8080 can be reached")
+
+
+def test_channels_need_no_routing_of_their_own(tmp_path: Path) -> None:
+    config = tmp_path / "tocsin.yml"
+    config.write_text("channels: {soc: {type: console}, mail: {type: console}}\n")
+
+    report = check_config(config)
+
+    assert (report.errors, report.warnings) == ([], [])
+
+
+def test_a_channel_that_no_route_tells_is_warned_of(folder: Path) -> None:
+    edit(
+        folder / "tocsin.yml",
+        "{type: console}",
+        "{type: console}\n  a: {type: console}\n  b: {type: console}",
+    )
+    edit(folder / "tocsin.yml", "# heartbeat: {channel: soc", "heartbeat: {channel: b")
+    edit(folder / "alerts/routing.yml", "  # channels:", "  channels:")
+
+    (warning,) = check_config(folder / "tocsin.yml").warnings
+
+    assert warning.startswith(f"{folder}/tocsin.yml:23: channels.a: no route in {folder}/alerts/routing.yml")
+
+
+def test_rule_warnings_are_told_beside_rule_errors(folder: Path) -> None:
+    (folder / "rules/own.yml").write_text(
+        "title: t\nlevel: hihg\nlogsource: {product: auth0}\ndetection: {s: {data.type: fpp}, condition: s}\n"
+    )
+    edit(folder / "tocsin.yml", "rules: [shipped]", "rules: [rules]")
+
+    report = check_config(folder / "tocsin.yml")
+
+    assert [line.split(":")[1:3] for line in report.errors] == [["2", "8"]]
+    assert [line.split(":")[1:3] for line in report.warnings] == [["4", "28"]]
+
+
 def test_settings_mistakes_have_lines(folder: Path) -> None:
     edit(folder / "tocsin.yml", "data_dir:", "data_dirr:")
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from textwrap import dedent
 from typing import Any, ClassVar
@@ -17,6 +18,7 @@ from tocsin.settings import (
     Settings,
     load_settings,
     mistaken_variables,
+    read_settings,
     secrets_in,
     shipped,
     validate_channels,
@@ -139,7 +141,10 @@ def test_without_a_file_everything_has_a_default() -> None:
             "sources:\n  x:\n    type: auth0_stream\n    tokns: []",
             'tocsin.yml:4: unknown key "tokns"; did you mean "tokens"?',
         ),
-        ("sources:\n  x:\n    type: kafka", "tocsin.yml:3: sources.x.type: input should be 'auth0_stream'"),
+        (
+            "sources:\n  x:\n    type: kafka",
+            'tocsin.yml:3: sources.x.type: unknown type "kafka"; there is only auth0_stream',
+        ),
         ("sources:\n  x: {}", "tocsin.yml:2: sources.x.type is missing"),
         ("sources:\n  'a/b': {type: auth0_stream}", "'a/b' is not a name"),
         (
@@ -186,6 +191,11 @@ def test_without_a_file_everything_has_a_default() -> None:
             "\nheartbeat: {channel: pager, every: 5m}",
             'tocsin.yml:2: heartbeat: there is no channel "pager"; there are: terminal',
         ),
+        (
+            "heartbeat:\n  channel: pager\n  every: soon",
+            'tocsin.yml:2: heartbeat: there is no channel "pager"; there are: terminal',
+        ),
+        ("sources: {x: {type: auth0_strem}}", 'unknown type "auth0_strem"; did you mean "auth0_stream"?'),
         ("channels: {x: slack}", "tocsin.yml:1: channels.x: input should be a valid dictionary"),
         ("- a\n- b", "tocsin.yml:1: settings are `key: value` lines"),
         ("just text", "tocsin.yml:1: settings are `key: value` lines"),
@@ -213,6 +223,24 @@ def test_all_mistakes_are_told_at_once_in_the_files_order(folder: Path) -> None:
     )
 
     assert [line.split(":")[1] for line in found] == ["1", "2", "3", "5", "6"]
+
+
+def test_a_channel_that_is_wrong_itself_is_there_for_the_heartbeat(folder: Path) -> None:
+    text = "channels: {x: slack}\nheartbeat: {channel: x, every: 5m}"
+
+    assert errors(folder, text) == ["tocsin.yml:1: channels.x: input should be a valid dictionary"]
+
+
+def test_what_is_sound_is_read_beside_what_is_wrong(folder: Path) -> None:
+    path = folder / "tocsin.yml"
+    path.write_text("tenant: acme\nlisten: 8080\nsources: {a: {type: kafka}, b: {type: auth0_stream}}\n")
+
+    reading = read_settings(path)
+
+    assert reading.settings is not None
+    assert (reading.settings.tenant, [*reading.settings.sources]) == ("acme", ["b"])
+    assert reading.wrong == {"listen", "sources.a"}
+    assert len(reading.problems) == 2
 
 
 def test_a_missing_file_says_how_to_get_one(tmp_path: Path) -> None:
@@ -304,6 +332,7 @@ class Pager:
         key: Secret
         after: Duration = timedelta(seconds=1)
         file: LocalPath | None = None
+        inside: tuple[IPv4Network | IPv6Network, ...] = ()
 
 
 class Bell:
@@ -375,3 +404,19 @@ def test_channel_mistakes_have_lines_too_all_at_once(folder: Path) -> None:
         "tocsin.yml:9: channels.e.key: secrets are not written here; use {env: NAME} or {file: PATH}",
         "tocsin.yml:10: channels.f: unknown type \"['x']\"; there are bell, pager",
     ]
+
+
+@pytest.mark.parametrize(
+    ("network", "told"),
+    [
+        ("10.0.0.1/8", "host bits set; write 10.0.0.0/8"),
+        ("fd00::1/8", "host bits set; write fd00::/8"),
+        ("home", "this is no network; write one like 10.0.0.0/8 or fd00::/8"),
+    ],
+)
+def test_a_wrong_network_is_told_once_with_the_way_out(folder: Path, network: str, told: str) -> None:
+    found = channel_errors(
+        folder, f"channels: {{a: {{type: pager, key: {{env: X}}, inside: ['{network}']}}}}"
+    )
+
+    assert found == [f"tocsin.yml:1: channels.a.inside.0: {told}"]
