@@ -73,10 +73,10 @@ def correlation_rule(
     return _counting_rule(doc, spec, bases, override)
 
 
-def bases_of(doc: CorrelationDoc, spec: CorrelationSpec, names: Names) -> list[DetectionDoc] | None:
-    """The detections that a correlation names; None after a mistake."""
+def bases_of(doc: CorrelationDoc, names: Names) -> list[DetectionDoc]:
+    """The detections that a correlation names; fewer than it names after a mistake."""
     found: list[DetectionDoc] = []
-    for reference in spec.rules:
+    for reference in doc.references:
         meant = names.find(reference, doc.problems)
         if isinstance(meant, CorrelationDoc):
             doc.problems.error(
@@ -85,8 +85,9 @@ def bases_of(doc: CorrelationDoc, spec: CorrelationSpec, names: Names) -> list[D
             )
         elif isinstance(meant, DetectionDoc):
             found.append(meant)
-    _check_aliases(doc, spec)
-    return found if len(found) == len(spec.rules) else None
+    if doc.correlation is not None:
+        _check_aliases(doc, doc.correlation)
+    return found
 
 
 def _check_aliases(doc: CorrelationDoc, spec: CorrelationSpec) -> None:

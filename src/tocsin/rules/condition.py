@@ -9,10 +9,12 @@ from typing import NamedTuple
 
 from tocsin.rules.document import Scalar
 from tocsin.rules.problems import Mark, Problems, did_you_mean
-from tocsin.rules.tree import Tree, all_of, any_of, negated
+from tocsin.rules.tree import Test, Tree, all_of, any_of, negated
 
 MAX_DEPTH = 100
 MAX_PARTS = 10_000  # selections, each as often as it is used: "1 of them" may use many
+MOST_UNKNOWN = 20  # names; looking for the nearest is slow, and a file may be hostile
+_NOTHING = Test("nothing", lambda _event: False)  # in place of what has a mistake
 _TOKEN = re.compile(r"[()|]|[^\s()|]+")
 _OPERATORS = ("or", "and", "not")
 _ANY, _ALL = ("1", "any"), ("all",)
@@ -47,17 +49,14 @@ def parse_condition(
     these is no second mistake.
     """
     parser = _Parser(condition.text, selections, selections if known is None else known)
+    tree: Tree | None = None
     try:
-        return parser.parse(), parser.used
+        tree = parser.parse()
     except _Wrong as exc:
-        problems.error(_place(condition, exc.column), f"condition: {exc}")
-    except _Unusable:
-        pass
-    return None, parser.used
-
-
-class _Unusable(Exception):
-    """A selection with a mistake of its own, told already."""
+        parser.wrong.append(exc)
+    for mistake in parser.wrong:
+        problems.error(_place(condition, mistake.column), f"condition: {mistake}")
+    return None if parser.wrong or parser.unusable else tree, parser.used
 
 
 def _place(condition: Scalar, column: int) -> Mark:
@@ -75,7 +74,10 @@ class _Parser:
         self._depth = 0
         self._parts = 0
         self._selections, self._known = selections, known
+        self._told: set[str] = set()
         self.used: set[str] = set()
+        self.wrong: list[_Wrong] = []  # what can be read past
+        self.unusable = False  # it uses a selection with a mistake of its own, told already
 
     def parse(self) -> Tree:
         if not self._tokens:
@@ -148,7 +150,7 @@ class _Parser:
         if pattern.text in "()|":
             raise _Wrong(pattern.column, f'"them" or a pattern is expected, not "{pattern.text}"')
         names = self._matching(pattern)
-        trees = [self._selection(name) for name in names]
+        trees = [self._selection(name) for name in names] or [_NOTHING]
         return all_of(trees) if quantifier.word in _ALL else any_of(trees)
 
     def _matching(self, pattern: _Token) -> list[str]:
@@ -159,17 +161,24 @@ class _Parser:
             inside = pattern.text.startswith("_")
             names = [name for name in self._known if fnmatchcase(name, glob) and (inside or name[0] != "_")]
         if not names:
-            raise _Wrong(
-                pattern.column,
-                f'no selection matches "{pattern.text}"; {did_you_mean(pattern.text, self._known)}',
-            )
+            self._unknown(pattern, f'no selection matches "{pattern.text}"')
         return names
 
     def _named(self, token: _Token) -> Tree:
         if token.text not in self._known:
-            hint = did_you_mean(token.text, self._known)
-            raise _Wrong(token.column, f'unknown selection "{token.text}"; {hint}')
+            self._unknown(token, f'unknown selection "{token.text}"')
+            return _NOTHING
         return self._selection(token.text)
+
+    def _unknown(self, token: _Token, message: str) -> None:
+        """Note it, once a name, and read on."""
+        if token.text in self._told:
+            return
+        self._told.add(token.text)
+        mistake = _Wrong(token.column, f"{message}; {did_you_mean(token.text, self._known)}")
+        if len(self._told) >= MOST_UNKNOWN:
+            raise mistake
+        self.wrong.append(mistake)
 
     def _selection(self, name: str) -> Tree:
         self.used.add(name)
@@ -177,7 +186,8 @@ class _Parser:
         if self._parts > MAX_PARTS:
             raise _Wrong(0, f"it uses selections more than {MAX_PARTS} times; split the rule")
         if name not in self._selections:
-            raise _Unusable
+            self.unusable = True
+            return _NOTHING
         return self._selections[name]
 
 

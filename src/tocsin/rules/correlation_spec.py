@@ -23,10 +23,9 @@ def read_correlation(
     """The correlation; None after a mistake. The shorthand counts its own document, so it names no rules."""
     before = len(section.problems.errors)
     kind = section.text("type")
-    if not _known(section, kind):
-        return None
+    _check_type(section, kind)
     rules = () if shorthand else section.scalars("rules")
-    if not shorthand and not rules:
+    if not shorthand and not section.has("rules"):
         section.problems.error(section.mark_of("rules"), "a correlation needs rules; name what it counts")
     timespan = _timespan(section)
     bounds, fields, highest = _condition(section, kind, params)
@@ -45,27 +44,28 @@ def read_correlation(
         generate=section.flag("generate"),
     )
     section.done()
-    return spec if len(section.problems.errors) == before else None
+    sound = len(section.problems.errors) == before and kind in CORRELATIONS and timespan > 0
+    return spec if sound else None
 
 
-def _known(section: Section, kind: str) -> bool:
+def _check_type(section: Section, kind: str) -> None:
     runs = ", ".join(CORRELATIONS)
     if kind in CORRELATIONS:
-        return True
+        return
     if not kind:
-        section.problems.error(section.mark, f"a correlation needs a type; this version runs {runs}")
+        if section.lacks("type"):
+            section.problems.error(section.mark, f"a correlation needs a type; this version runs {runs}")
     elif kind in OTHER_TYPES:
         section.wrong("type", f'this version does not run the correlation type "{kind}"; it runs {runs}')
     else:
         hint = did_you_mean(kind, (*CORRELATIONS, *OTHER_TYPES))
         section.wrong("type", f'unknown correlation type "{kind}"; {hint}')
-    return False
 
 
 def _timespan(section: Section) -> int:
     node = section.scalar("timespan", "a duration like 10m, 4h or 7d")
     if node is None:
-        if "timespan" not in section.table.entries or section.node("timespan") is None:
+        if section.lacks("timespan"):
             section.problems.error(section.mark, "a correlation needs a timespan, like 10m")
         return 0
     if _CALENDAR.fullmatch(node.text):
@@ -83,11 +83,15 @@ def _timespan(section: Section) -> int:
 def _condition(
     section: Section, kind: str, params: Mapping[str, Param]
 ) -> tuple[Bounds, tuple[str, ...], float]:
-    """The bounds, the counted fields, and the highest bound that a param may come to."""
+    """The bounds, the counted fields, and the highest bound that a param may come to.
+
+    Of a type that does not run, only the numbers are judged: nobody knows what else it needs.
+    """
+    runs = kind in CORRELATIONS
     nothing = Bounds((("gte", 1),))
     condition = section.section("condition", "condition")
     if condition is None:
-        if not section.has("condition"):
+        if runs and section.lacks("condition"):
             section.problems.error(section.mark, f"a correlation needs a condition, like {_EXAMPLES[kind]}")
         return nothing, (), 0
     pairs: list[tuple[str, float]] = []
@@ -99,10 +103,11 @@ def _condition(
             pairs.append((name, number))
             param = params.get(node.param)
             highest = max(highest, param.highest or 0) if param else highest
-    fields = _fields(condition, kind)
-    condition.done()
+    fields = _fields(condition, kind) if runs else ()
+    if runs:
+        condition.done()
     if not pairs:
-        if not condition.table.entries.keys() - {"field"}:
+        if runs and not condition.table.entries.keys() - {"field"}:
             condition.problems.error(
                 condition.mark, f"the condition compares with nothing; write {_EXAMPLES[kind]}"
             )
@@ -127,7 +132,7 @@ def _is_count(node: Scalar, number: float, name: str, section: Section) -> bool:
 def _fields(condition: Section, kind: str) -> tuple[str, ...]:
     fields = condition.texts("field")
     if CORRELATIONS[kind].counts_field:
-        if not fields:
+        if not fields and condition.lacks("field"):
             condition.problems.error(
                 condition.mark, f"{kind} counts the values of a field; write {_EXAMPLES[kind]}"
             )

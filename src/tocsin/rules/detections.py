@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import NamedTuple
 
-from tocsin.catalog.provider import PROVIDERS
 from tocsin.model.alert import Reader
 from tocsin.model.compiled import Matcher
+from tocsin.rules.category import category_test
 from tocsin.rules.condition import parse_condition
 from tocsin.rules.document import Entry, Scalar
 from tocsin.rules.fields import field_of, reader
 from tocsin.rules.scope import Catalog, Scope
 from tocsin.rules.selection import selection_tree
 from tocsin.rules.spec import DetectionDoc, FilterDoc
-from tocsin.rules.tree import Codes, Test, Tree, all_of, any_of, codes_of, predicate, tests_of
+from tocsin.rules.tree import Tree, all_of, any_of, codes_of, predicate, tests_of
 
 
 class Clause(NamedTuple):
@@ -84,7 +84,8 @@ def compile_detection(
         trusted=any(fnmatchcase(doc.meta.label, glob) for glob in trusted),
     )
     tree = condition_tree(doc.selections, doc.conditions, scope)
-    category = _category(doc, catalog)
+    categories = doc.extension.categories
+    category = [category_test(categories, scope)] if categories else []
     filtering = [Clause(filter_, _filter_scope(filter_, scope, lists)) for filter_ in filters]
     parts = [tree, *category, *(_filter_tree(clause, scope) for clause in filtering)]
     known = [part for part in parts if part is not None]
@@ -117,6 +118,12 @@ def condition_tree(
     return any_of(alternatives) if complete and alternatives else None
 
 
+def check_filter(filter_: FilterDoc, catalog: Catalog, lists: Mapping[str, tuple[str, ...]]) -> None:
+    """Note the mistakes of a filter that no rule uses."""
+    scope = Scope(filter_.product, filter_.problems, catalog, lists, trusted=False)
+    condition_tree(filter_.selections, filter_.conditions, scope)
+
+
 def _filter_scope(filter_: FilterDoc, scope: Scope, lists: Mapping[str, tuple[str, ...]]) -> Scope:
     return Scope(filter_.product or scope.product, filter_.problems, scope.catalog, lists, trusted=False)
 
@@ -125,22 +132,3 @@ def _filter_tree(clause: Clause, scope: Scope) -> Tree | None:
     tree = condition_tree(clause.doc.selections, clause.doc.conditions, clause.scope)
     scope.refused += clause.scope.refused
     return tree
-
-
-def _category(doc: DetectionDoc, catalog: Catalog) -> list[Tree | None]:
-    """The rule's categories as one test of the event code; none where it names none."""
-    if not doc.extension.categories:
-        return []
-    codes: set[str] = set()
-    for scalar in doc.extension.categories:
-        try:
-            codes |= catalog.expand_category(doc.product, scalar.text)
-        except KeyError as exc:
-            doc.problems.error(scalar.mark, str(exc.args[0]))
-            return [None]
-    folded = frozenset(code.casefold() for code in codes)
-    field = PROVIDERS[doc.product].code_field
-    key = f"{field}|equals={sorted(codes)!r}"
-    return [
-        Test(key, lambda event: event.code.casefold() in folded, codes=Codes({*codes, *folded}), decided=True)
-    ]

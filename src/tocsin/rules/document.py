@@ -19,6 +19,7 @@ from tocsin.rules.problems import Mark, Problems
 
 MAX_BYTES = 1024 * 1024
 MAX_DEPTH = 64
+OPEN = "$"  # what `param` begins with where there is no value; no param is called so
 LONGEST_NUMBER = 30  # characters; a longer run of digits is an id, not a number
 
 _WORDS: dict[str, bool | None] = {
@@ -52,6 +53,11 @@ class Scalar:
     def is_null(self) -> bool:
         """Nothing was written, or `null`, or `~`."""
         return self.plain and self.value is None
+
+    @property
+    def is_open(self) -> bool:
+        """It stands for a param with a mistake, told already: what it lacks is no second one."""
+        return self.param.startswith(OPEN)
 
 
 @dataclass(frozen=True, slots=True)

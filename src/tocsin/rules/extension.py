@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from tocsin.model.rule import SeverityBound
 from tocsin.rules.cases import read_cases
@@ -25,15 +26,18 @@ def read_extension(section: Section | None, params: Mapping[str, Param], *, corr
     if correlation and correlate:
         section.wrong("correlate", "this document is a correlation already; remove tocsin.correlate")
         correlate = None
+    counting = read_correlation(correlate, params, shorthand=True) if correlate else None
     category = section.scalars("category")
     if correlation and category:
         section.wrong("category", "a correlation has no events of its own; name the category in its rules")
     alert = _substituted(section, "alert", params)
+    alerting = _alert(alert, counts=correlation or correlate is not None) if alert else AlertSpec()
     found = Extension(
         params=params,
         categories=category,
-        correlate=read_correlation(correlate, params, shorthand=True) if correlate else None,
-        alert=_alert(alert, counts=correlation or correlate is not None) if alert else AlertSpec(),
+        correlate=counting,
+        # What the bounds mean depends on how matches are counted: after a mistake nobody knows.
+        alert=replace(alerting, severity=()) if correlate and not counting else alerting,
         tests=read_cases(section),
     )
     section.done()
@@ -44,10 +48,9 @@ def _substituted(section: Section, key: str, params: Mapping[str, Param]) -> Sec
     within = section.section(key, f"tocsin.{key}")
     if within is None:
         return None
-    before = len(section.problems.errors)
     table = substituted(within.table, params, section.problems)
-    if len(section.problems.errors) > before or not isinstance(table, Table):
-        return None  # what a wrong $name leaves open is no second mistake
+    if not isinstance(table, Table):
+        return None
     return Section(table, within.name, section.problems)
 
 
@@ -83,7 +86,7 @@ def _title(section: Section) -> str:
 
 def _bound(section: Section) -> SeverityBound | None:
     gte, severity = section.number("gte"), severity_at(section, "is", "severity")
-    if not section.has("gte") or not section.has("is"):
+    if section.lacks("gte") or section.lacks("is"):
         section.problems.error(section.mark, "a severity bound needs both, like {gte: 200, is: critical}")
     section.done()
     return SeverityBound(gte, severity) if gte is not None and severity else None

@@ -11,7 +11,7 @@ from tocsin.errors import RuleError, RuleErrors
 from tocsin.model.compiled import RuleSet
 from tocsin.rules.cases import Case
 from tocsin.rules.compile import Made, bases_of, correlation_rule, plain_rule, shorthand_rule
-from tocsin.rules.detections import Detection, compile_detection
+from tocsin.rules.detections import Detection, check_filter, compile_detection
 from tocsin.rules.lint import lint
 from tocsin.rules.names import Names, check_unique
 from tocsin.rules.overlay import Overlay, read_overlay
@@ -21,6 +21,7 @@ from tocsin.rules.scope import Catalog
 from tocsin.rules.spec import CorrelationDoc, DetectionDoc, Doc, FilterDoc
 
 SUFFIXES = (".yml", ".yaml")
+_START = Mark(1, 1)
 
 
 class Loaded(NamedTuple):
@@ -84,6 +85,7 @@ def load(
 
 def _files(paths: Sequence[Path], told: list[Problems]) -> list[Path]:
     found: dict[Path, Path] = {}
+    empty: list[Problems] = []
     for path in paths:
         if path.is_dir():
             within = sorted(
@@ -94,11 +96,12 @@ def _files(paths: Sequence[Path], told: list[Problems]) -> list[Path]:
         for file in within:
             found.setdefault(file.resolve(), file)
         if not within:
-            problems = Problems(path.as_posix())
-            problems.warning(
-                Mark(1, 1), f"the folder holds no rule; rules are {' and '.join(SUFFIXES)} files"
-            )
-            told.append(problems)
+            empty.append(Problems(path.as_posix()))
+    for problems in empty:
+        # Beside other rules an empty folder may be meant; with no rule at all the path is wrong.
+        note = problems.warning if found else problems.error
+        note(_START, f"the folder holds no rule; rules are {' and '.join(SUFFIXES)} files")
+    told += empty
     return list(found.values())
 
 
@@ -210,8 +213,11 @@ class _Linker:
         found: dict[int, list[FilterDoc]] = {}
         for filter_ in self._docs:
             if isinstance(filter_, FilterDoc):
-                for target in self._targets(filter_):
+                targets = self._targets(filter_)
+                for target in targets:
                     found.setdefault(id(target), []).append(filter_)
+                if not targets:  # nobody else judges what it says
+                    check_filter(filter_, self._catalog, self._lists)
         return found
 
     def _targets(self, filter_: FilterDoc) -> list[Doc]:
@@ -226,13 +232,13 @@ class _Linker:
 
     def _correlation(self, doc: CorrelationDoc, detections: Mapping[int, Detection]) -> Made | None:
         spec = doc.correlation
-        bases = bases_of(doc, spec, self._names) if spec else None
-        if spec is None or bases is None:
-            return None
+        bases = bases_of(doc, self._names)
         for base in bases:
             self._counted.add(id(base))
-            if spec.generate or doc.generate:
+            if (spec is not None and spec.generate) or doc.generate:
                 self._generating.add(id(base))
+        if spec is None or len(bases) < len(spec.rules):
+            return None
         compiled = [detections[id(base)] for base in bases if id(base) in detections]
         if len(compiled) < len(bases):
             return None  # a base rule has a mistake of its own, told already

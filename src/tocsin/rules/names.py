@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 
@@ -15,9 +16,8 @@ class Names:
 
     def __init__(self, docs: Sequence[Doc]) -> None:
         self._by_name: dict[str, list[Doc]] = defaultdict(list)
-        for doc in docs:
-            if isinstance(doc, FilterDoc):
-                continue
+        self._rules = [doc for doc in docs if not isinstance(doc, FilterDoc)]
+        for doc in self._rules:
             for name in {doc.meta.written_id, doc.meta.name} - {""}:
                 self._by_name[name].append(doc)
 
@@ -33,12 +33,28 @@ class Names:
             problems.error(
                 reference.mark, f'"{reference.text}" is the name of several rules: {places}; use an id'
             )
+        elif (nameless := self._nameless(reference.text, problems.file)) is not None:
+            problems.error(
+                reference.mark,
+                f'there is no rule "{reference.text}"; {nameless.meta.place} has it as its title only, '
+                f"give that rule a name: {_as_name(reference.text)}",
+            )
         else:
             here = [name for name, docs in self._by_name.items() if docs[0].meta.file == problems.file]
             hint = did_you_mean(reference.text, here or self._by_name)
             hint = hint if self._by_name else "load its file, too"
             problems.error(reference.mark, f'there is no rule "{reference.text}"; {hint}')
         return None
+
+    def _nameless(self, title: str, file: str) -> Doc | None:
+        """The rule of that file which has that title, and no name."""
+        here = (doc for doc in self._rules if doc.meta.file == file and not doc.meta.name)
+        return next((doc for doc in here if doc.meta.title == title), None)
+
+
+def _as_name(title: str) -> str:
+    """A title as people write names: `failed_logins`."""
+    return re.sub(r"\W+", "_", title.casefold()).strip("_")
 
 
 def check_unique(docs: Sequence[Doc]) -> None:

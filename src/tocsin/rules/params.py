@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from tocsin.clock import parse_duration
-from tocsin.rules.document import Entry, Items, Node, Scalar, Table
+from tocsin.rules.document import OPEN, Entry, Items, Node, Scalar, Table
 from tocsin.rules.problems import Mark, Problems, did_you_mean
 from tocsin.rules.section import Section, replaced
 
@@ -84,15 +84,19 @@ def _param(name: str, section: Section, root: Table, mark: Mark, chosen: Chosen 
         if not default:
             section.wrong("set", f'the document has no value at "{".".join(sets)}"; write it there first')
     if not default:
-        if not sets:
-            section.problems.error(mark, f'param "{name}" has no default; write one')
-        return None
+        if sets:
+            return None
+        section.problems.error(mark, f'param "{name}" has no default; write one')
+        return Param(name, (_left_open(name, mark),), mark)
     value, told = default, section.problems
     if chosen is not None and name in chosen.values:
         value, told = chosen.values[name], chosen.problems
+    before = len(told.errors)
     _check_kind(name, value, default, told)
     for scalar in value:
         _check_bounds(name, scalar, lowest, highest, told)
+    if len(told.errors) > before:
+        value = default  # a site's mistake is no second one in the rule
     return Param(
         name=name,
         value=value,
@@ -191,6 +195,10 @@ def substituted(node: Node, params: Mapping[str, Param], problems: Problems) -> 
             return Table(found, mark, flow)
 
 
+def _left_open(name: str, mark: Mark) -> Scalar:
+    return Scalar("", mark, plain=True, param=f"{OPEN}{name}")
+
+
 def _substituted_scalar(scalar: Scalar, params: Mapping[str, Param], problems: Problems) -> Node:
     reference = _REFERENCE.fullmatch(scalar.text)
     if reference is None:
@@ -198,6 +206,8 @@ def _substituted_scalar(scalar: Scalar, params: Mapping[str, Param], problems: P
     param = params.get(reference[1])
     if param is None:
         problems.error(scalar.mark, f'unknown param "{scalar.text}"; {did_you_mean(reference[1], params)}')
-        return scalar
+        return _left_open(reference[1], scalar.mark)
+    if param.value[0].is_open:
+        return _left_open(param.name, scalar.mark)
     found = tuple(replace(value, mark=scalar.mark, param=param.name) for value in param.value)
     return found[0] if len(found) == 1 else Items(found, scalar.mark)

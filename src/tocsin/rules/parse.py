@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tocsin.rules.correlation_spec import read_correlation
-from tocsin.rules.document import Node, Table, read_documents
+from tocsin.rules.document import Items, Node, Scalar, Table, read_documents
 from tocsin.rules.extension import read_extension
 from tocsin.rules.params import Chosen, read_params, with_params_set
 from tocsin.rules.problems import Mark, Problems
@@ -88,8 +88,16 @@ def _correlation(root: Section, meta: Meta, chosen: Chosen | None) -> Correlatio
     changed = Section(with_params_set(root.table, params), root.name, problems)
     section = _body(changed, "correlation", "type, rules and condition")
     spec = read_correlation(section, params) if section else None
+    references = _references(section) if section else ()
     extension = read_extension(tocsin, params, correlation=True)
-    return CorrelationDoc(meta, changed.table, spec, root.flag("generate"), extension, problems)
+    return CorrelationDoc(meta, changed.table, spec, root.flag("generate"), extension, problems, references)
+
+
+def _references(section: Section) -> tuple[Scalar, ...]:
+    """The rules that a correlation names, whatever else is wrong with it; their shape is judged already."""
+    node = section.node("rules")
+    items = node.items if isinstance(node, Items) else (node,)
+    return tuple(item for item in items if isinstance(item, Scalar))
 
 
 def _filter(root: Section, meta: Meta) -> FilterDoc | None:

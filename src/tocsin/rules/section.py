@@ -36,6 +36,12 @@ class Section:
             return None
         return entry.node
 
+    def lacks(self, key: str) -> bool:
+        """Whether nothing was written at the key; a wrong `$name` is something, and told already."""
+        entry = self.table.entries.get(key)
+        is_open = entry is not None and isinstance(entry.node, Scalar) and entry.node.is_open
+        return not is_open and not self.has(key)
+
     def mark_of(self, key: str) -> Mark:
         """Where the key stands; where it is absent, the map."""
         entry = self.table.entries.get(key)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from tocsin.rules.category import CATEGORY, category_item, warn_of_ours
 from tocsin.rules.document import Entry, Items, Node, Scalar, Table
 from tocsin.rules.fields import field_of
 from tocsin.rules.items import Question, keyword_tests, tests_for
@@ -61,6 +62,9 @@ def _item(key: str, entry: Entry, scope: Scope) -> Tree | None:
         return _keywords(values, chain, scope)
     if not _are_short(values, scope):
         return None
+    if written == CATEGORY:
+        return category_item(chain, values, entry.key_mark, scope)
+    warn_of_ours(written, entry.key_mark, scope)
     question = Question(field_of(written, scope.product), written, chain, entry.key_mark)
     return _combined(tests_for(question, values, scope), chain)
 

@@ -108,7 +108,10 @@ class DetectionDoc:
 
 @dataclass(frozen=True, slots=True)
 class CorrelationDoc:
-    """A document with a correlation over other rules."""
+    """A document with a correlation over other rules.
+
+    `references` are the rules it names, there even where a mistake left no `correlation`.
+    """
 
     meta: Meta
     root: Table
@@ -116,6 +119,7 @@ class CorrelationDoc:
     generate: bool
     extension: Extension
     problems: Problems
+    references: tuple[Scalar, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -121,3 +121,72 @@ def test_a_hostile_file_is_refused_without_harm(tmp_path: Path, kind: str) -> No
     file.write_text("title: t\ndetection:\n" + HOSTILE[kind])
 
     assert _told([file], tmp_path)
+
+
+def test_warnings_are_told_beside_the_mistakes(tmp_path: Path) -> None:
+    (tmp_path / "rule.yml").write_text(
+        "title: t\nlevel: hihg\nlogsource: {product: auth0}\ndetection: {s: {type: fpp}, condition: s}\n"
+    )
+
+    with pytest.raises(RuleErrors) as caught:
+        load_rules([tmp_path])
+
+    (warning,) = caught.value.warnings
+    assert warning.message == 'unknown auth0 event code "fpp"; did you mean "fp"?'
+
+
+def test_a_broken_correlation_makes_no_warning_of_its_bounds(tmp_path: Path) -> None:
+    (tmp_path / "rule.yml").write_text(
+        "title: t\nlogsource: {product: auth0}\ndetection: {s: {type: fp}, condition: s}\n"
+        "tocsin:\n  correlate: {type: event_count, timespan: 10x, condition: {gte: 2}}\n"
+        "  alert: {severity: [{gte: 50, is: high}]}\n"
+    )
+
+    with pytest.raises(RuleErrors) as caught:
+        load_rules([tmp_path])
+
+    assert (len(caught.value.errors), caught.value.warnings) == (1, ())
+
+
+def test_no_rule_file_at_all_is_a_mistake(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("no rule")
+
+    with pytest.raises(RuleErrors) as caught:
+        load_rules([tmp_path])
+
+    assert [error.message for error in caught.value.errors] == [
+        "the folder holds no rule; rules are .yml and .yaml files"
+    ]
+
+
+def test_an_empty_folder_beside_rules_is_a_warning(tmp_path: Path) -> None:
+    for name in ("empty", "full"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "full/a.yml").write_text("title: t\ndetection: {s: {u: x}, condition: s}\n")
+
+    (warning,) = load_rules([tmp_path / "empty", tmp_path / "full"]).warnings
+
+    assert warning.message.startswith("the folder holds no rule")
+
+
+def test_an_overlays_wrong_param_is_told_of_the_overlay_alone(tmp_path: Path) -> None:
+    (tmp_path / "overlay.yml").write_text("r: {params: {window: 5}}\n")
+    (tmp_path / "rule.yml").write_text(
+        "title: t\nname: r\nlogsource: {product: auth0}\ndetection: {s: {type: fp}, condition: s}\n"
+        "tocsin:\n  params: {window: {default: 10m}}\n"
+        "  correlate: {type: event_count, timespan: $window, condition: {gte: 2}}\n"
+    )
+
+    with pytest.raises(RuleErrors) as caught:
+        load_rules([tmp_path / "rule.yml"], overlay=tmp_path / "overlay.yml")
+
+    assert [error.message for error in caught.value.errors] == [
+        'param "window" is a duration, like its default 10m'
+    ]
+
+
+def test_many_unknown_selections_are_told_up_to_a_number(tmp_path: Path) -> None:
+    names = " or ".join(f"x{number}" for number in range(1_000))
+    (tmp_path / "rule.yml").write_text(f"title: t\ndetection: {{s: {{u: x}}, condition: {names}}}\n")
+
+    assert len(_told([tmp_path], tmp_path)) == 20

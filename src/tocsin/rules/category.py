@@ -1,0 +1,54 @@
+"""`tocsin.category`: a vendor's heading that stands for its event codes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from tocsin.catalog.provider import PROVIDERS
+from tocsin.rules.document import Scalar
+from tocsin.rules.modifiers import Chain
+from tocsin.rules.problems import Mark, nearest
+from tocsin.rules.scope import Scope
+from tocsin.rules.tree import Codes, Test, Tree, negated
+
+CATEGORY = "tocsin.category"
+OURS = "tocsin."
+
+
+def category_test(categories: Iterable[Scalar], scope: Scope) -> Test | None:
+    """Whether the event code is one of the categories'; None after a mistake."""
+    codes: set[str] = set()
+    wrong = False
+    for scalar in categories:
+        try:
+            codes |= scope.catalog.expand_category(scope.product, scalar.text)
+        except KeyError as exc:
+            scope.problems.error(scalar.mark, str(exc.args[0]))
+            wrong = True
+    if wrong:
+        return None
+    folded = frozenset(code.casefold() for code in codes)
+    key = f"{PROVIDERS[scope.product].code_field}|equals={sorted(codes)!r}"
+    return Test(
+        key, lambda event: event.code.casefold() in folded, codes=Codes({*codes, *folded}), decided=True
+    )
+
+
+def category_item(chain: Chain, values: tuple[Scalar, ...], mark: Mark, scope: Scope) -> Tree | None:
+    """The item of a selection that names categories; None after a mistake."""
+    if replace(chain, neq=False) != Chain():
+        scope.problems.error(mark, f'{CATEGORY} takes no modifier but "neq"; write {CATEGORY}: NAME')
+        return None
+    test = category_test(values, scope)
+    if test is None:
+        return None
+    return negated(test) if chain.neq else test
+
+
+def warn_of_ours(written: str, mark: Mark, scope: Scope) -> None:
+    """No event has a field called like our keys in a rule."""
+    if written.startswith(OURS):
+        near = nearest(written, [CATEGORY])
+        hint = f'did you mean "{near}"?' if near else f"only {CATEGORY} can stand here; write the event's own"
+        scope.problems.warning(mark, f'no event has a field "{written}", so it is never there; {hint}')
