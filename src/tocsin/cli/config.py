@@ -91,10 +91,14 @@ def _check_channels(settings: Settings, report: Report) -> None:
 
     if "channels" in report.wrong:
         return
-    configs = validate_channels(settings, CHANNELS)
-    report.counted.append(_count(len(configs), "channel"))
-    for name, config in configs.items():
-        _check_secrets(f"channels.{name}", config, report)
+    report.counted.append(_count(len(settings.channels), "channel"))
+    for name, written in settings.channels.items():  # one by one: a wrong one hides nothing of the others
+        try:
+            configs = validate_channels(settings.model_copy(update={"channels": {name: written}}), CHANNELS)
+        except ConfigError as exc:
+            report.errors += str(exc).splitlines()
+        else:
+            _check_secrets(f"channels.{name}", configs[name], report)
 
 
 def _check_receiver(settings: Settings, report: Report) -> None:
@@ -136,13 +140,17 @@ def _check_templates(settings: Settings, report: Report) -> None:
 
 
 def _check_rules(settings: Settings, report: Report) -> None:
-    from tocsin.rules.load import load_rules
+    from tocsin.rules.load import load
 
-    if any(name.split(".")[0] in ("rules", "lists", "trusted_rules") for name in report.wrong):
+    if any(name.split(".")[0] in ("lists", "trusted_rules") for name in report.wrong):
         return  # what they lack is no mistake of the rules
-    rules = load_rules(
-        settings.rules, overlay=settings.overlay, lists=settings.lists, trusted=settings.trusted_rules
-    )
+    rules = load(
+        settings.rules,
+        overlay=settings.overlay,
+        lists=settings.lists,
+        trusted=settings.trusted_rules,
+        some_missing="rules" in report.wrong,
+    ).ruleset
     report.warnings += [str(warning) for warning in rules.warnings]
     report.counted.append(_count(len(rules.rules), "rule"))
 

@@ -48,13 +48,13 @@ def keyword_tests(values: tuple[Scalar, ...], chain: Chain, scope: Scope) -> lis
         return None
     anywhere = chain if chain.kind == "re" else _with_kind(chain, "contains")
     groups = [[value] for value in filled] if chain.all else [filled]
-    tests: list[Tree] = []
-    for group in groups:
-        leaf = leaf_for(anywhere, group, scope)
-        if leaf is None:
-            return None
-        tests.append(Test(f"keyword|{anywhere.text}={_canonical(group)}", _over_everything(leaf), deep=True))
-    return tests
+    leaves = [leaf_for(anywhere, group, scope) for group in groups]
+    tests: list[Tree] = [
+        Test(f"keyword|{anywhere.text}={_canonical(group)}", _over_everything(leaf), deep=True)
+        for group, leaf in zip(groups, leaves, strict=True)
+        if leaf is not None
+    ]
+    return tests if len(tests) == len(groups) else None
 
 
 def _with_kind(chain: Chain, kind: str) -> Chain:

@@ -12,8 +12,9 @@ from tocsin.model.compiled import RuleSet
 from tocsin.rules.cases import Case
 from tocsin.rules.compile import Made, bases_of, correlation_rule, plain_rule, shorthand_rule
 from tocsin.rules.detections import Detection, check_filter, compile_detection
+from tocsin.rules.document import MAX_BYTES
 from tocsin.rules.lint import lint
-from tocsin.rules.names import Names, check_unique
+from tocsin.rules.names import Names, Unread, check_unique
 from tocsin.rules.overlay import Overlay, read_overlay
 from tocsin.rules.parse import parse_file
 from tocsin.rules.problems import Mark, Problems
@@ -62,19 +63,24 @@ def load(
     lists: Mapping[str, Path] | None = None,
     trusted: Sequence[str] = (),
     catalog: Catalog | None = None,
+    some_missing: bool = False,
 ) -> Loaded:
-    """As `load_rules`, with the tests that stand in the files."""
+    """As `load_rules`, with the tests that stand in the files.
+
+    `some_missing`: other files, known to be missing, may hold the rules that nobody here knows.
+    """
     site = read_overlay(overlay)
+    unread = Unread(all_lost=some_missing)
     told = [site.problems]
     docs: list[Doc] = []
     for path in _files(paths, told):
         problems = Problems(path.as_posix())
         told.append(problems)
-        docs += _read(path, problems, site)
-    site.check_names([doc.meta for doc in docs if not isinstance(doc, FilterDoc)])
+        docs += _read(path, problems, site, unread)
+    site.check_names([doc.meta for doc in docs if not isinstance(doc, FilterDoc)], unread)
     found_lists = {name: _read_list(path, told) for name, path in (lists or {}).items()}
     check_unique(docs)
-    made = _Linker(docs, site, catalog or lookup, found_lists, trusted).rules()
+    made = _Linker(docs, Names(docs, unread), site, catalog or lookup, found_lists, trusted=trusted).rules()
     lint(docs)
     errors = [error for problems in told for error in _in_order(problems.errors)]
     warnings = tuple(warning for problems in told for warning in _in_order(problems.warnings))
@@ -105,13 +111,16 @@ def _files(paths: Sequence[Path], told: list[Problems]) -> list[Path]:
     return list(found.values())
 
 
-def _read(path: Path, problems: Problems, site: Overlay) -> list[Doc]:
+def _read(path: Path, problems: Problems, site: Overlay, unread: Unread) -> list[Doc]:
     try:
         data = path.read_bytes()
     except OSError as exc:
         problems.error(Mark(1, 1), f"the file cannot be read: {exc.strerror or exc}; check the path")
         return []
-    return parse_file(data, problems, site.choose)
+    docs = parse_file(data, problems, site.choose)
+    if problems.errors:
+        unread.take(data[:MAX_BYTES].decode("utf-8", "replace"))
+    return docs
 
 
 def _read_list(path: Path, told: list[Problems]) -> tuple[str, ...]:
@@ -155,14 +164,16 @@ class _Linker:
     def __init__(
         self,
         docs: Sequence[Doc],
+        names: Names,
         site: Overlay,
         catalog: Catalog,
         lists: Mapping[str, tuple[str, ...]],
+        *,
         trusted: Sequence[str],
     ) -> None:
         self._docs, self._site, self._catalog = docs, site, catalog
         self._lists, self._trusted = lists, trusted
-        self._names = Names(docs)
+        self._names = names
         self._generating: set[int] = set()
         self._counted: set[int] = set()
 

@@ -4,17 +4,39 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
+from dataclasses import dataclass, field
 
 from tocsin.rules.document import Scalar
 from tocsin.rules.problems import Problems, did_you_mean
 from tocsin.rules.spec import Doc, FilterDoc
 
+_NAMING = re.compile(r"""^[ \t]*(?:name|id):[ \t]*['"]?(.*?)['"]?[ \t]*$""", re.MULTILINE)
+
+
+@dataclass
+class Unread:
+    """Names of rules that a mistake kept from being read: to use one is no second mistake.
+
+    `all_lost`: whole files are not there, so that any name may be one of theirs.
+    """
+
+    all_lost: bool = False
+    names: set[str] = field(default_factory=set)
+
+    def take(self, text: str) -> None:
+        """The names in a file with mistakes, as far as they can be seen."""
+        self.names.update(_NAMING.findall(text))
+
+    def __contains__(self, name: object) -> bool:
+        return self.all_lost or name in self.names
+
 
 class Names:
     """The rules of a load by id and by name."""
 
-    def __init__(self, docs: Sequence[Doc]) -> None:
+    def __init__(self, docs: Sequence[Doc], unread: Container[str] = ()) -> None:
+        self._unread = unread
         self._by_name: dict[str, list[Doc]] = defaultdict(list)
         self._rules = [doc for doc in docs if not isinstance(doc, FilterDoc)]
         for doc in self._rules:
@@ -33,6 +55,8 @@ class Names:
             problems.error(
                 reference.mark, f'"{reference.text}" is the name of several rules: {places}; use an id'
             )
+        elif reference.text in self._unread:
+            pass
         elif (nameless := self._nameless(reference.text, problems.file)) is not None:
             problems.error(
                 reference.mark,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -47,12 +47,12 @@ class Overlay:
             return None
         return Chosen(override.params, override.param_marks, self.problems)
 
-    def check_names(self, metas: Sequence[Meta]) -> None:
-        """Report names that are no rule's, or several rules'."""
+    def check_names(self, metas: Sequence[Meta], unread: Container[str] = ()) -> None:
+        """Report names that are no rule's, or several rules'; `unread` are those of rules with mistakes."""
         known = {name for meta in metas for name in (meta.written_id, meta.label) if name}
         for name, override in self.overrides.items():
             meant = [meta for meta in metas if name in (meta.written_id, meta.name, meta.label)]
-            if not meant:
+            if not meant and name not in unread:
                 self.problems.error(override.mark, f'there is no rule "{name}"; {did_you_mean(name, known)}')
             elif len({meta.id for meta in meant}) > 1:
                 places = " and ".join(meta.place for meta in meant)

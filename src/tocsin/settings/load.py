@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from pydantic import BaseModel, ValidationError
-from pydantic_settings import SettingsError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsError
 
 from tocsin.errors import ConfigError
 from tocsin.settings.document import Document, Steps, load_document
@@ -81,11 +81,13 @@ def _reading(document: Document, folder: Path) -> Reading:
             settings = Settings(**known)
         except ValidationError as exc:
             problems += [problem(document, Settings, error) for error in exc.errors()]
-            wrong |= {_option(error["loc"]) for error in exc.errors()}
-            settings = _sound(known, wrong)
+            places = {error["loc"] for error in exc.errors()}
+            wrong |= {_option(place) for place in places}
+            settings = _sound(known, wrong, places)
         except SettingsError as exc:
             message = f"environment variables {ENV_PREFIX}…: {exc}; lists and tables are written as JSON"
             problems.append(message)
+            settings = _sound(known, wrong, set())
     if settings is not None:
         problems += _heartbeat_problems(document, settings, wrong)
         settings = settings.came_from(document, folder)
@@ -93,6 +95,7 @@ def _reading(document: Document, folder: Path) -> Reading:
 
 
 _SEVERAL = ("sources", "channels", "lists")  # options that hold things by name
+_LISTED = ("rules", "templates")  # and those that list paths
 
 
 def _option(steps: Steps) -> str:
@@ -100,18 +103,37 @@ def _option(steps: Steps) -> str:
     return ".".join(map(str, steps[:2] if steps[0] in _SEVERAL else steps[:1]))
 
 
-def _sound(known: Mapping[str, Any], wrong: set[str]) -> Settings | None:
+class _FileSettings(Settings):
+    """Without the environment, whose variables win over whatever the file says, wrong ones too."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - pydantic-settings names them
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The file alone."""
+        return (init_settings,)
+
+
+def _sound(known: Mapping[str, Any], wrong: set[str], places: set[Steps]) -> Settings | None:
     """The settings without what is wrong; None where they still cannot be read."""
     left: dict[str, Any] = {}
     for key, value in known.items():
         if key in _SEVERAL and isinstance(value, dict) and key not in wrong:
             left[key] = {name: item for name, item in value.items() if f"{key}.{name}" not in wrong}
+        elif key in _LISTED and isinstance(value, list) and (key,) not in places:
+            left[key] = [item for number, item in enumerate(value) if (key, number) not in places]
         elif key not in wrong:
             left[key] = value
-    try:
-        return Settings(**left)
-    except ValidationError:  # a variable is wrong, and wins over whatever is left out of the file
-        return None
+    left = {key: value for key, value in left.items() if value or key not in _LISTED}
+    for kind in (Settings, _FileSettings):
+        with contextlib.suppress(ValidationError, SettingsError):
+            return kind(**left)
+    return None
 
 
 def _heartbeat_problems(document: Document, settings: Settings, wrong: set[str]) -> list[str]:

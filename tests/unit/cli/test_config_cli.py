@@ -157,6 +157,32 @@ def test_what_follows_from_a_wrong_setting_is_not_told(folder: Path) -> None:
     assert [line.split(": ")[1] for line in err] == ["listen", "channels.terminal", "rules.0"]
 
 
+def test_a_missing_rule_folder_hides_no_mistake_of_the_others(folder: Path) -> None:
+    edit(folder / "tocsin.yml", "rules: [shipped]", "rules: [shipped, nowhere, rules]")
+    edit(folder / "overlay.yml", "#\n", "of_nowhere: {enabled: false}\nip_throttled: {enabled: nope}\n")
+    (folder / "rules/own.yml").write_text(
+        "title: c\nlevel: hihg\n"
+        "correlation: {type: event_count, rules: [of_nowhere], timespan: 1h, condition: {gte: 2}}\n"
+    )
+
+    errors = check_config(folder / "tocsin.yml").errors
+
+    assert [line.partition(": ")[2].split()[0] for line in errors] == ["rules.1:", "enabled", "unknown"]
+
+
+def test_a_wrong_channel_hides_no_missing_secret_of_another(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SLACK_WEBHOOK_URL", raising=False)
+    edit(folder / "tocsin.yml", "# oncall:", "oncall:")
+    edit(folder / "tocsin.yml", "{type: console}", "{type: consol}")
+
+    report = check_config(folder / "tocsin.yml")
+
+    assert len(report.errors) == 1
+    assert any("SLACK_WEBHOOK_URL is not set" in warning for warning in report.warnings)
+
+
 def test_an_open_receiver_is_refused_with_its_line(folder: Path) -> None:
     edit(folder / "tocsin.yml", "127.0.0.1:8080", "0.0.0.0:8080")
 

@@ -190,3 +190,27 @@ def test_many_unknown_selections_are_told_up_to_a_number(tmp_path: Path) -> None
     (tmp_path / "rule.yml").write_text(f"title: t\ndetection: {{s: {{u: x}}, condition: {names}}}\n")
 
     assert len(_told([tmp_path], tmp_path)) == 20
+
+
+def test_a_rule_that_cannot_be_read_is_not_told_again_of_those_who_name_it(tmp_path: Path) -> None:
+    (tmp_path / "a.yml").write_text("title: t\nname: base\n---\ntitle: 'u\n")
+    (tmp_path / "c.yml").write_text(
+        "title: c\ncorrelation: {type: event_count, rules: [base, bsae], timespan: 1h, condition: {gte: 2}}\n"
+    )
+    (tmp_path / "overlay.txt").write_text("base: {enabled: false}\nbas: {enabled: false}\n")
+
+    with pytest.raises(RuleErrors) as caught:
+        load_rules([tmp_path], overlay=tmp_path / "overlay.txt")
+
+    assert [(Path(error.file).name, error.line, error.column) for error in caught.value.errors] == [
+        ("overlay.txt", 2, 1),
+        ("a.yml", 1, 1),
+        ("a.yml", 5, 1),
+        ("c.yml", 2, 48),
+    ]
+
+
+def test_every_wrong_keyword_is_told(tmp_path: Path) -> None:
+    (tmp_path / "rule.yml").write_text("title: t\ndetection: {s: {'|re|all': ['(a', '(b']}, condition: s}\n")
+
+    assert len(_told([tmp_path], tmp_path)) == 2

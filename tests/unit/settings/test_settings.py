@@ -233,13 +233,33 @@ def test_a_channel_that_is_wrong_itself_is_there_for_the_heartbeat(folder: Path)
 
 def test_what_is_sound_is_read_beside_what_is_wrong(folder: Path) -> None:
     path = folder / "tocsin.yml"
-    path.write_text("tenant: acme\nlisten: 8080\nsources: {a: {type: kafka}, b: {type: auth0_stream}}\n")
+    path.write_text(
+        "tenant: acme\nlisten: 8080\nsources: {a: {type: kafka}, b: {type: auth0_stream}}\n"
+        "rules: [nowhere, rules]\ntemplates: [nowhere]\n"
+    )
 
     reading = read_settings(path)
 
     assert reading.settings is not None
     assert (reading.settings.tenant, [*reading.settings.sources]) == ("acme", ["b"])
-    assert reading.wrong == {"listen", "sources.a"}
+    assert reading.settings.rules == [folder / "rules"]
+    assert reading.settings.templates == load_settings(None).templates
+    assert reading.wrong == {"listen", "sources.a", "rules", "templates"}
+    assert len(reading.problems) == 4
+
+
+@pytest.mark.parametrize(("name", "value"), [("TOCSIN_LISTEN", "x"), ("TOCSIN_RULES", "no json")])
+def test_a_wrong_variable_hides_nothing_of_the_file(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    path = folder / "tocsin.yml"
+    path.write_text("tenant: acme\nheartbeat: {channel: pager, every: 5m}\n")
+    monkeypatch.setenv(name, value)
+
+    reading = read_settings(path)
+
+    assert reading.settings is not None
+    assert reading.settings.tenant == "acme"
     assert len(reading.problems) == 2
 
 
