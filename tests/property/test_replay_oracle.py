@@ -180,6 +180,8 @@ def replayed(rules: RuleSet, windows: Windows, batches: list[list[Record]]) -> l
     assert [c.at_ms for c in changes] == sorted(c.at_ms for c in changes)
     final = {alert.id: alert for alert in run.alerts.find(limit=100_000)}
     lines = [as_record(change.alert, title(change.alert)) for change in changes]
+    first = {line["id"]: line["status"] for line in reversed(lines)}
+    assert set(first.values()) <= {"firing"}  # nothing ends before it began
     opened = {line["id"] for line in lines if line["status"] == "firing"}
     assert opened == final.keys()
     replayed.episodes = {  # type: ignore[attr-defined]

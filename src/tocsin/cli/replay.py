@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import gc
 import secrets
+import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import FrameType
 from typing import Annotated
 
 import msgspec
@@ -18,7 +20,8 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 
 from tocsin.alerts.headline import title
 from tocsin.cli.lines import print_change
-from tocsin.clock import parse_duration, to_ms
+from tocsin.clock import format_duration, parse_duration, to_ms
+from tocsin.errors import SourceUnavailable
 from tocsin.model.alert import Alert, Change, ChangeKind, as_record
 from tocsin.model.compiled import RuleSet
 from tocsin.model.rule import SEVERITIES, severity_rank
@@ -33,6 +36,8 @@ from tocsin.state.windows_redis import RedisWindows
 from tocsin.tune.replay import Replay, codes_read_whole, in_step
 
 SHOWN_BAD_RECORDS = 20
+SECOND = timedelta(seconds=1)
+LEFT_BEHIND = timedelta(days=7)  # how long a killed replay's keys stay on the server
 RULE_SUFFIXES = {".yml", ".yaml"}
 
 
@@ -69,7 +74,7 @@ def replay(  # noqa: PLR0917 - a command's options are its parameters
     """Show what the rules say of past events, in event time.
 
     One line for each alert that opens, grows more severe, or resolves; the same events give the same
-    lines in whatever order they come.
+    lines in whatever order they come, as long as none is later than allowed.
 
     Example: tocsin replay logs.ndjson.gz --rules rules/auth0 --format json
     """
@@ -110,17 +115,37 @@ class _Run:
             ):
                 self._tell(run.feed(batch.events, newest_ms))
             self._tell(run.finish(until_ms))
+        if self.failed and not self._events + self._bad:
+            return  # nothing could be read, and that was said
         late = f", {run.late:,} late" if run.late else ""
         bad = f", {self._bad:,} undecodable" if self._bad else ""
         typer.echo(f"{self._events:,} events{late}{bad}: {self._opened:,} alerts", err=True)
+        if run.late:
+            enough = format_duration(timedelta(seconds=-(-run.latest // SECOND)))
+            typer.echo(
+                f"late events are counted as well as may be; with --allowed-lateness {enough} none is late",
+                err=True,
+            )
 
     def _source(self, file: str, advance: Advance) -> FileSource:
         decoder = Decoder(self.ruleset.fields, whole=codes_read_whole(self.ruleset))
         return FileSource(file, decoder, progress=advance)
 
     def _watched(self, file: str, batches: Iterator[Batch]) -> Iterator[Batch]:
-        """The batches, counted; what could not be decoded is told with its line."""
-        for batch in batches:
+        """The batches, counted; what could not be decoded is told with its line.
+
+        A file that is missing, or damaged from some point on, fails the run at its end: what the others
+        say is told all the same.
+        """
+        while True:
+            try:
+                batch = next(batches, None)
+            except SourceUnavailable as exc:
+                typer.echo(f"tocsin: {exc}", err=True)
+                self.failed = True
+                return
+            if batch is None:
+                return
             self._events += len(batch.events)
             for record in batch.quarantined:
                 self._bad += 1
@@ -181,11 +206,20 @@ def _windows(store: str) -> Iterator[Windows]:
         yield MemoryWindows()
         return
     opened = open_store(store, prefix=f"tocsin-replay-{secrets.token_hex(8)}")
+    opened.expire(LEFT_BEHIND)
+    before = signal.signal(signal.SIGTERM, _end)
     try:
         yield RedisWindows(opened)
     finally:
+        signal.signal(signal.SIGTERM, before)
         opened.erase()
         opened.close()
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    """SIGTERM ends a replay as Ctrl-C does: what it left on the server is removed."""
+    del frame
+    raise SystemExit(128 + number)
 
 
 Advance = Callable[[int, int | None], None]  # bytes read, and of how many (None: not known)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from importlib import resources
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -146,6 +147,11 @@ class Store:
         with self.reaching():
             for keys in _chunks(self.client.scan_iter(match=self.pattern("*"), count=1_000), 500):
                 self.client.unlink(*keys)
+
+    def expire(self, after: timedelta) -> None:
+        """Let what a new store holds go after a while: for a prefix that nobody comes back to."""
+        with self.reaching():
+            self.client.pexpire(self.key("schema"), after)
 
     def close(self) -> None:
         """Let the connections go."""

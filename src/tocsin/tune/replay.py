@@ -40,6 +40,7 @@ class Replay:
         kept: EvidenceStore = evidence or MemoryEvidence()
         self.alerts: Alerts = alerts or MemoryAlerts(kept.recall)
         self.late = 0
+        self.latest = timedelta()  # how far behind the newest event the latest of the late ones came
         self._engine = Engine(ruleset, windows, kept, exact=True)
         self._lateness_ms = lateness // MS
         self._watermark_ms = NEVER_MS
@@ -56,6 +57,8 @@ class Replay:
             times_ms = [event.time_ms for event in events]
             self._newest_ms = max(self._newest_ms, *times_ms)
             if min(times_ms) < self._watermark_ms:
+                behind_ms = self._watermark_ms + self._lateness_ms - min(times_ms)
+                self.latest = max(self.latest, behind_ms * MS)
                 self.late += sum(at_ms < self._watermark_ms for at_ms in times_ms)
         for tenant, some in _by_tenant(events).items():
             self._tenants[tenant] = None
@@ -80,7 +83,7 @@ class Replay:
         for tenant in self._tenants:
             changes += self.alerts.close(tenant, watermark_ms)
         told = [change for change in changes if change.kind in _RANK]
-        told.sort(key=lambda c: (c.at_ms, _RANK[c.kind], c.alert.rule, c.alert.fingerprint))
+        told.sort(key=_told_order)
         return told
 
     def _wait(self, triggers: Iterable[Triggers]) -> None:
@@ -99,6 +102,14 @@ class Replay:
                 still[key].append(rest)
         self._waiting = still
         return ready
+
+
+def _told_order(change: Change) -> tuple[int, int, str, str]:
+    """By time; of one instant as `_RANK` says, but an alert never ends before its own beginning."""
+    alert, rank = change.alert, _RANK[change.kind]
+    if alert.status == "resolved" and alert.fired_ms == change.at_ms:
+        rank = len(_RANK)
+    return change.at_ms, rank, alert.rule, alert.fingerprint
 
 
 def _split(triggers: list[Triggers], watermark_ms: int) -> tuple[Triggers | None, Triggers | None]:
