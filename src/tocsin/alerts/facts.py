@@ -16,7 +16,7 @@ from tocsin.alerts.decision import Send
 from tocsin.alerts.escape import clean, clean_lines, defang, each_text
 from tocsin.catalog.lookup import codes
 from tocsin.clock import format_duration, from_ms
-from tocsin.model.alert import Alert, Value
+from tocsin.model.alert import TOP_VALUES, Alert, Value
 from tocsin.model.rule import severity_rank
 
 MOST_ALERTS = 20
@@ -200,6 +200,7 @@ def _evidence(field: str, values: list[Value]) -> Facts:
         "name": name_of(field, several=len(values) > 1),
         "values": shown,
         "more": len(values) - len(shown),
+        "open_ended": len(values) >= TOP_VALUES,  # only the top ones are kept: there may be more still
     }
 
 

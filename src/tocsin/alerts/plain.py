@@ -45,4 +45,4 @@ def _alert_lines(alert: Facts) -> list[str]:
 
 def _values(item: Facts) -> str:
     shown = ", ".join(f"{value['text']} ({value['count']})" for value in item["values"])
-    return shown + (f" and {item['more']} more" if item["more"] else "")
+    return shown + (f" and {item['more']}{'+' if item['open_ended'] else ''} more" if item["more"] else "")

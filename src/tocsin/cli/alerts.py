@@ -12,7 +12,7 @@ from tocsin.alerts.headline import title
 from tocsin.alerts.plan import plan
 from tocsin.alerts.routing_file import load_routing
 from tocsin.cli.connect import State, open_state
-from tocsin.cli.lines import print_alert
+from tocsin.cli.lines import print_alert, print_json
 from tocsin.cli.table import print_table
 from tocsin.clock import SystemClock, iso
 from tocsin.errors import Error
@@ -24,6 +24,7 @@ Config = Annotated[
     Path | None,
     typer.Option("--config", metavar="FILE", help="The settings [default: ./tocsin.yml, if there is one]."),
 ]
+Format = Annotated[str, typer.Option("--format", metavar="text|json", help="How to write it.")]
 COLUMNS = ("ID", "STATUS", "SEVERITY", "LAST SEEN", "RULE", "ENTITY", "TITLE")
 SHORT = ("ID", "STATUS", "SEVERITY", "LAST SEEN (UTC)", "TITLE")
 
@@ -33,6 +34,7 @@ def list_(
     config: Config = None,
     firing: Annotated[bool, typer.Option("--firing", help="Only those that are going on.")] = False,
     limit: Annotated[int, typer.Option(metavar="N", min=1, max=10_000, help="At most so many.")] = 50,
+    output: Format = "text",
 ) -> None:
     """List alerts, the one seen last first.
 
@@ -40,7 +42,10 @@ def list_(
     """
     with open_state(config) as state:
         alerts = state.alerts.find(status="firing" if firing else None, limit=limit)
-    if sys.stdout.isatty():
+    if _is_json(output):
+        for alert in alerts:
+            print_json(alert)
+    elif sys.stdout.isatty():
         print_table(SHORT, [_short_row(alert) for alert in alerts], empty="No alerts.")
     else:
         print_table(COLUMNS, [_row(alert) for alert in alerts], empty="")
@@ -52,17 +57,27 @@ def show(
         str, typer.Argument(metavar="ID", show_default=False, help="An alert's id, or its first characters.")
     ],
     config: Config = None,
+    output: Format = "text",
 ) -> None:
     """Show one alert: its evidence, and who was told of it.
 
-    Where somebody was not told, it says why.
+    Where somebody was not told, it says why. JSON is the alert alone, as a webhook gets it.
 
     Example: tocsin alerts show 7ecbb4c9b631f881
     """
     with open_state(config) as state:
         alert = _named(state, alert_id)
+        if _is_json(output):
+            print_json(alert)
+            return
         print_alert(alert)
         print_table(("CHANNEL", "WHAT", "SINCE"), _told(state, alert), empty="Nobody was told of it.")
+
+
+def _is_json(output: str) -> bool:
+    if output not in ("text", "json"):
+        raise typer.BadParameter(f"{output!r} is none of: text, json", param_hint="--format")
+    return output == "json"
 
 
 def _row(alert: Alert) -> tuple[str, ...]:

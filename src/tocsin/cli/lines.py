@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from datetime import UTC
 
+import msgspec
 from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
@@ -13,7 +14,7 @@ from rich.text import Text
 from tocsin.alerts.facts import Facts, alert_facts, score_text
 from tocsin.alerts.headline import title
 from tocsin.clock import iso
-from tocsin.model.alert import Alert, Change
+from tocsin.model.alert import Alert, Change, as_record
 
 SEVERITY_STYLES = {
     "critical": "bold white on red",
@@ -41,7 +42,19 @@ def print_alert(alert: Alert) -> None:
     if console.is_terminal:
         console.print(_block(alert, str(alert.status), whole=True), "")
     else:
-        sys.stdout.write(f"{alert.status}\t{plain_line(alert)}\n")
+        facts = alert_facts(alert, title(alert), external_url="", zone=UTC)
+        rows = [("title", facts["title"]), ("severity", alert.severity)]
+        rows += _rows(alert, facts, str(alert.status), whole=True)
+        sys.stdout.writelines(f"{label}\t{_one_line(value)}\n" for label, value in rows if value)
+
+
+def print_json(alert: Alert) -> None:
+    """One alert as `replay --format json` and the webhook write it."""
+    sys.stdout.write(msgspec.json.encode(as_record(alert, title(alert))).decode() + "\n")
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
 
 
 def plain_line(alert: Alert) -> str:
@@ -76,7 +89,10 @@ def _rows(alert: Alert, facts: Facts, heading: str, *, whole: bool) -> Iterator[
     for evidence in facts["evidence"]:
         top = ", ".join(f"{value['text']} ({value['count']})" for value in evidence["values"][:SHOWN_VALUES])
         hidden = len(evidence["values"]) - SHOWN_VALUES + evidence["more"]
-        yield evidence["name"].lower(), f"{top}, {hidden} more" if hidden > 0 else top
+        yield (
+            evidence["name"].lower(),
+            f"{top}, {hidden}{'+' if evidence['open_ended'] else ''} more" if hidden > 0 else top,
+        )
     if whole:
         yield "runbook", facts["runbook_url"] or facts["runbook"]
     yield "id", alert.id

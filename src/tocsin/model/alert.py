@@ -20,6 +20,7 @@ from tocsin.clock import from_ms, iso
 from tocsin.model.event import Event
 from tocsin.model.rule import Rule, Severity
 
+TOP_VALUES = 20  # how many values of a field evidence keeps
 NEVER_MS = -(1 << 62)  # before any event
 
 Status = Literal["firing", "resolved"]

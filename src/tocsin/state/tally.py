@@ -6,10 +6,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from heapq import nsmallest
 
-from tocsin.model.alert import Evidence, Sightings, Value
+from tocsin.model.alert import TOP_VALUES, Evidence, Sightings, Value
 from tocsin.model.event import as_text
 
-TOP_VALUES = 20
 NEWEST_EVENTS = 50
 VALUE_CHARACTERS = 128
 _NO_KEYS = {list, dict}  # types of values that no dict takes as a key
