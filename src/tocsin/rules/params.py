@@ -91,11 +91,7 @@ def _param(name: str, section: Section, root: Table, mark: Mark, chosen: Chosen 
     value, told = default, section.problems
     if chosen is not None and name in chosen.values:
         value, told = chosen.values[name], chosen.problems
-    before = len(told.errors)
-    _check_kind(name, value, default, told)
-    for scalar in value:
-        _check_bounds(name, scalar, lowest, highest, told)
-    if len(told.errors) > before:
+    if not _fits(name, value, default, (lowest, highest), told):
         value = default  # a site's mistake is no second one in the rule
     return Param(
         name=name,
@@ -109,6 +105,21 @@ def _param(name: str, section: Section, root: Table, mark: Mark, chosen: Chosen 
         most=highest.text if highest else "",
         place=f"{told.file}:{value[0].mark.line}",
     )
+
+
+def _fits(
+    name: str,
+    value: tuple[Scalar, ...],
+    default: tuple[Scalar, ...],
+    bounds: tuple[Scalar | None, Scalar | None],
+    problems: Problems,
+) -> bool:
+    """Whether the value is of its default's kind and within the bounds; what is wrong is noted."""
+    before = len(problems.errors)
+    _check_kind(name, value, default, problems)
+    for scalar in value:
+        _check_bounds(name, scalar, *bounds, problems)
+    return len(problems.errors) == before
 
 
 def _check_kind(

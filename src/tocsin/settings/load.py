@@ -100,7 +100,7 @@ _LISTED = ("rules", "templates")  # and those that list paths
 
 def _option(steps: Steps) -> str:
     """The least part of the settings that can be left out when what stands at `steps` is wrong."""
-    return ".".join(map(str, steps[:2] if steps[0] in _SEVERAL else steps[:1]))
+    return ".".join(map(str, steps[:2] if steps[:1] and steps[0] in _SEVERAL else steps[:1]))
 
 
 class _FileSettings(Settings):
@@ -142,8 +142,8 @@ def _heartbeat_problems(document: Document, settings: Settings, wrong: set[str])
     channel = written.get("channel") if isinstance(written, dict) else None
     if settings.heartbeat is not None:
         channel = settings.heartbeat.channel
-    there = {*settings.channels, *(name.removeprefix("channels.") for name in wrong)}
-    if not isinstance(channel, str) or "channels" in wrong or channel in there:
+    there = channel in settings.channels or f"channels.{channel}" in wrong
+    if not isinstance(channel, str) or "channels" in wrong or there:
         return []
     known = ", ".join(sorted(settings.channels)) or "none"
     told = f'heartbeat: there is no channel "{channel}"; there are: {known}'
