@@ -45,8 +45,8 @@ def terminal_of_a_person(monkeypatch):
         monkeypatch.delenv(name, raising=False)
 
 
-def test_a_pipe_gets_the_text_plain_and_a_line_between_messages():
-    assert shown(io.StringIO(), note(), note("three\n")) == "one\ntwo\n\nthree\n\n"
+def test_a_pipe_gets_each_message_plain_on_one_line():
+    assert shown(io.StringIO(), note(), note("three\n")) == "one | two\nthree\n"
 
 
 def test_a_pipe_is_never_wrapped():
@@ -118,7 +118,7 @@ def test_a_stream_that_cannot_show_a_letter_shows_a_question_mark():
 
     ConsoleChannel("terminal", outside=Outside(stream=stream)).send(note("naïve"))
 
-    assert raw.getvalue() == b"na?ve\n\n"
+    assert raw.getvalue() == b"na?ve\n"
 
 
 def test_a_terminal_that_is_ascii_still_shows_the_alert():

@@ -1,4 +1,4 @@
-"""The console: alerts in the terminal, in colour; plain text in a pipe."""
+"""The console: alerts in the terminal, in colour; in a pipe one plain line a message."""
 
 from __future__ import annotations
 
@@ -82,8 +82,10 @@ def _coloured(body: dict[str, Any], stream: TextIO) -> str:
 
 
 def _plain(body: dict[str, Any], stream: TextIO) -> str:
+    """The message on one line: a log collector takes every line for a record of its own."""
     del stream
-    return visible(str(body.get("text", ""))).rstrip("\n") + "\n\n"
+    lines = visible(str(body.get("text", ""))).splitlines()
+    return " | ".join(" ".join(line.split()) for line in lines if line.strip()) + "\n"
 
 
 def _lines(body: dict[str, Any], width: int) -> Iterator[tuple[str, str]]:
