@@ -14,18 +14,21 @@ from tocsin.rules.tree import Codes, Test, Tree, negated
 
 CATEGORY = "tocsin.category"
 OURS = "tocsin."
+MOST_HINTS = 20  # a file; looking for the nearest name is slow, and a file may be hostile
 
 
 def category_test(categories: Iterable[Scalar], scope: Scope) -> Test | None:
     """Whether the event code is one of the categories'; None after a mistake."""
     codes: set[str] = set()
-    wrong = False
+    wrong = 0
     for scalar in categories:
         try:
             codes |= scope.catalog.expand_category(scope.product, scalar.text)
         except KeyError as exc:
             scope.problems.error(scalar.mark, str(exc.args[0]))
-            wrong = True
+            wrong += 1
+        if wrong >= MOST_HINTS:
+            break
     if wrong:
         return None
     folded = frozenset(code.casefold() for code in codes)
@@ -49,6 +52,7 @@ def category_item(chain: Chain, values: tuple[Scalar, ...], mark: Mark, scope: S
 def warn_of_ours(written: str, mark: Mark, scope: Scope) -> None:
     """No event has a field called like our keys in a rule."""
     if written.startswith(OURS):
-        near = nearest(written, [CATEGORY])
+        few = len(scope.problems.warnings) < MOST_HINTS
+        near = nearest(written, [CATEGORY]) if few else None
         hint = f'did you mean "{near}"?' if near else f"only {CATEGORY} can stand here; write the event's own"
         scope.problems.warning(mark, f'no event has a field "{written}", so it is never there; {hint}')

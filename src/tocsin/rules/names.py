@@ -11,7 +11,7 @@ from tocsin.rules.document import Scalar
 from tocsin.rules.problems import Problems, did_you_mean
 from tocsin.rules.spec import Doc, FilterDoc
 
-_NAMING = re.compile(r"""^[ \t]*(?:name|id):[ \t]*['"]?(.*?)['"]?[ \t]*$""", re.MULTILINE)
+_NAMING = re.compile(r"^[ \t]*(?:name|id):(.*)$", re.MULTILINE)
 
 
 @dataclass
@@ -26,7 +26,7 @@ class Unread:
 
     def take(self, text: str) -> None:
         """The names in a file with mistakes, as far as they can be seen."""
-        self.names.update(_NAMING.findall(text))
+        self.names.update(written.strip(" \t\r'\"") for written in _NAMING.findall(text))
 
     def __contains__(self, name: object) -> bool:
         return self.all_lost or name in self.names
