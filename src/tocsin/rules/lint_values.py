@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Container, Iterator
 
 from tocsin.rules.document import Entry, Items, Node, Scalar, Table
@@ -20,11 +21,14 @@ def lint_selection(node: Node, problems: Problems, params: Container[str]) -> No
     match node:
         case Table(entries):
             items = [*_items(entries)]
+            alike: dict[str, list[Item]] = defaultdict(list)
+            for item in items:
+                alike[item[0]].append(item)
             for field, chain, entry in items:
                 _nothing(field, entry, problems)
                 for scalar in _values(entry.node):
                     _placeholder(scalar, chain, problems, params)
-                _not_there(field, chain, entry, items, problems)
+                _not_there(field, chain, entry, alike[field], problems)
             _elements(items, problems)
         case Items(items=members):
             for member in members:
@@ -82,9 +86,9 @@ def _nothing(field: str, entry: Entry, problems: Problems) -> None:
         )
 
 
-def _not_there(field: str, chain: Chain, entry: Entry, items: list[Item], problems: Problems) -> None:
-    """`neq` holds where the field is missing, too, unless something else asks for it."""
-    others = [(other, values) for name, other, values in items if name == field and values is not entry]
+def _not_there(field: str, chain: Chain, entry: Entry, alike: list[Item], problems: Problems) -> None:
+    """`neq` holds where the field is missing, too, unless an item `alike`, of the same field, asks for it."""
+    others = [(other, values) for _, other, values in alike if values is not entry]
     if not chain.neq or not field or any(value.is_null for value in _values(entry.node)):
         return
     if any(_asks(other, values.node) for other, values in others):

@@ -106,6 +106,16 @@ HOSTILE = {
         "    s: {u|expand: '" + "%p%" * 99 + "'}\n    condition: s\n"
         "tocsin: {params: {p: {default: [a, b]}}}\n"
     ),
+    "a name with blanks": "    s: [\nname: a" + " " * 900_000 + "b\n",
+    "many unknown selections": "    s: {u: x}\n    condition: "
+    + " or ".join(f"x{i}" for i in range(50_000))
+    + "\n",
+    "many categories": "    s: {tocsin.category: ["
+    + ", ".join(f"Login - {i}" for i in range(20_000))
+    + "]}\n    condition: s\nlogsource: {product: auth0}\n",
+    "many of our fields": "    s: {"
+    + ", ".join(f"tocsin.x{i}: a" for i in range(20_000))
+    + "}\n    condition: s or\n",
     "many unknown modifiers": "    s: {"
     + ", ".join(f"u|m{i}: x" for i in range(5_000))
     + "}\n    condition: s\n",
