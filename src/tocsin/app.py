@@ -82,7 +82,7 @@ def build(settings: Settings, *, dry_run: bool = False) -> Iterator[Parts]:
         settings.rules, overlay=settings.overlay, lists=settings.lists, trusted=settings.trusted_rules
     )
     channels, channel_types = make_channels(settings, dry_run=dry_run)
-    routes = load_routing(settings.routing, set(channels))
+    routes = load_routing(settings.routing, list(channels))
     renderer = make_renderer(settings)
 
     with ExitStack() as stack:

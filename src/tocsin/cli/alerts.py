@@ -116,7 +116,7 @@ def _told(state: State, alert: Alert) -> list[tuple[str, str, str]]:
         if alert.id in d.notification.alert_ids
     ]
     settings = state.settings
-    routes = load_routing(settings.routing, set(settings.channels))
+    routes = load_routing(settings.routing, list(settings.channels))
     decided = plan(
         state.alerts.unsettled(),
         routes,

@@ -44,8 +44,9 @@ def check(
     try:
         loaded = loaded_rules(paths, config, overlay)
     except RuleErrors as exc:
-        for error in exc.errors:
-            typer.echo(visible(str(error)))
+        told = sorted([*exc.errors, *exc.warnings], key=lambda one: (one.file, one.line, one.column))
+        for mistake in told:
+            typer.echo(visible(str(mistake)))
         typer.echo(f"{_counted(len(exc.errors), 'error')}; no rule was loaded", err=True)
         raise typer.Exit(1) from exc
     ruleset = loaded.ruleset
