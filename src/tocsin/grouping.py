@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from tocsin.model.alert import Reader
@@ -20,6 +20,16 @@ class Grouped(NamedTuple):
 
     groups: Groups
     missing: int = 0
+
+
+def by_tenant(events: Sequence[Event]) -> Mapping[str, Sequence[Event]]:
+    """Events by tenant; of one tenant, as mostly, the events themselves."""
+    if len({event.tenant for event in events}) == 1:
+        return {events[0].tenant: events}
+    tenants: dict[str, list[Event]] = defaultdict(list)
+    for event in events:
+        tenants[event.tenant].append(event)
+    return tenants
 
 
 def grouped_by(events: list[Event], group_by: tuple[Reader, ...], *, allow_missing: bool) -> Grouped:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -13,6 +13,7 @@ from tocsin import telemetry
 from tocsin.catalog.lookup import codes
 from tocsin.engine import Engine
 from tocsin.errors import Error
+from tocsin.grouping import by_tenant
 from tocsin.loops.supervise import Health, Signals
 from tocsin.model.alert import Change, ChangeKind, Triggers
 from tocsin.model.event import Event
@@ -99,7 +100,7 @@ class Detect:
     def _detect(self, events: Sequence[Event], now: datetime) -> list[Change]:
         """What these events change."""
         triggers = []
-        for tenant, some in _by_tenant(events).items():
+        for tenant, some in by_tenant(events).items():
             committed_ms = self.watermarks.behind(tenant, now)
             triggers += self.engine.process(tenant, some, committed_ms=committed_ms)
             _count_unknown(some)
@@ -178,10 +179,3 @@ def _count_unknown(events: Sequence[Event]) -> None:
         known = codes(provider)
         if known and code not in known:
             telemetry.EVENTS_UNKNOWN_CODE.inc(count)
-
-
-def _by_tenant(events: Sequence[Event]) -> dict[str, list[Event]]:
-    tenants: dict[str, list[Event]] = defaultdict(list)
-    for event in events:
-        tenants[event.tenant].append(event)
-    return tenants

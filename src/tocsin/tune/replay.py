@@ -8,12 +8,13 @@ order, and only then told. So the same set of events tells the same story, byte 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
 from operator import attrgetter
 
 from tocsin.clock import EPOCH, MS
 from tocsin.engine import Engine
+from tocsin.grouping import by_tenant
 from tocsin.model.alert import NEVER_MS, Change, ChangeKind, Triggers
 from tocsin.model.compiled import RuleSet
 from tocsin.model.event import Event
@@ -60,7 +61,7 @@ class Replay:
                 behind_ms = self._watermark_ms + self._lateness_ms - min(times_ms)
                 self.latest = max(self.latest, behind_ms * MS)
                 self.late += sum(at_ms < self._watermark_ms for at_ms in times_ms)
-        for tenant, some in _by_tenant(events).items():
+        for tenant, some in by_tenant(events).items():
             self._tenants[tenant] = None
             self._wait(self._engine.process(tenant, some, committed_ms=self._watermark_ms))
         return self._pass((self._newest_ms if newest_ms is None else newest_ms) - self._lateness_ms)
@@ -148,15 +149,6 @@ def codes_read_whole(ruleset: RuleSet) -> frozenset[str] | None:
                 return None
             codes |= matcher.codes
     return frozenset(codes)
-
-
-def _by_tenant(events: Sequence[Event]) -> Mapping[str, Sequence[Event]]:
-    if len({event.tenant for event in events}) == 1:
-        return {events[0].tenant: events}
-    tenants: dict[str, list[Event]] = defaultdict(list)
-    for event in events:
-        tenants[event.tenant].append(event)
-    return tenants
 
 
 def in_step(sources: Sequence[Iterator[Batch]]) -> Iterator[tuple[Batch, int]]:
