@@ -10,33 +10,37 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
+import msgspec
 import yaml
 
 from tocsin.rules.problems import Mark, Problems
+from tocsin.rules.yaml_mistakes import told_of
 
 MAX_BYTES = 1024 * 1024
 MAX_DEPTH = 64
 OPEN = "$"  # what `param` begins with where there is no value; no param is called so
 LONGEST_NUMBER = 30  # characters; a longer run of digits is an id, not a number
 
+_NULLS = ("", "~", "null", "Null", "NULL")
 _WORDS: dict[str, bool | None] = {
-    **dict.fromkeys(("", "~", "null", "Null", "NULL")),
+    **dict.fromkeys(_NULLS),
     **dict.fromkeys(("true", "True", "TRUE"), True),
     **dict.fromkeys(("false", "False", "FALSE"), False),
 }
 _INTEGER = re.compile(r"[-+]?[0-9]+")
 _BASED = re.compile(r"0o[0-7]+|0x[0-9a-fA-F]+")
+_NUMBER_BEGINS = frozenset("+-.0123456789")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 ScalarValue = str | int | float | bool | None
 
 
-@dataclass(frozen=True, slots=True)
-class Scalar:
+# Nodes are structs that the garbage collector leaves alone: a thousand files have a hundred thousand
+# of them, they live as long as the rules do, and no node holds itself.
+class Scalar(msgspec.Struct, frozen=True, gc=False):
     """A single value. `text` is as written; `param` names the parameter that a `$name` stood for."""
 
     text: str
@@ -52,7 +56,7 @@ class Scalar:
     @property
     def is_null(self) -> bool:
         """Nothing was written, or `null`, or `~`."""
-        return self.plain and self.value is None
+        return self.plain and self.text in _NULLS
 
     @property
     def is_open(self) -> bool:
@@ -60,23 +64,21 @@ class Scalar:
         return self.param.startswith(OPEN)
 
 
-@dataclass(frozen=True, slots=True)
-class Items:
+class Items(msgspec.Struct, frozen=True, gc=False):
     """A list."""
 
     items: tuple[Node, ...]
     mark: Mark
 
 
-class Entry(NamedTuple):
+class Entry(msgspec.Struct, frozen=True, gc=False):
     """A key's place and its value."""
 
     key_mark: Mark
     node: Node
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
+class Table(msgspec.Struct, frozen=True, gc=False):
     """A map, in the order written. `flow`: it was written in braces."""
 
     entries: dict[str, Entry]
@@ -109,9 +111,7 @@ def read_documents(data: bytes, problems: Problems) -> list[Node]:
     except _Stopped:
         pass
     except yaml.MarkedYAMLError as exc:
-        at = exc.problem_mark or exc.context_mark
-        mark = _mark(at) if at else Mark(1, 1)
-        problems.error(mark, _not_yaml(text, mark, exc.problem or exc.context or "it makes no sense"))
+        problems.error(*_not_yaml(text, exc))
     except yaml.reader.ReaderError as exc:
         line = text.count("\n", 0, max(exc.position, 0)) + 1
         problems.error(Mark(line, 1), "a character that YAML does not allow; remove it")
@@ -142,18 +142,17 @@ def scalars(node: Node) -> Iterator[Scalar]:
                 yield from scalars(entry.node)
 
 
-def _not_yaml(text: str, mark: Mark, reason: str) -> str:
-    lines = text.split("\n")
-    line = lines[mark.line - 1] if mark.line <= len(lines) else ""
-    if line.lstrip(" ").startswith("\t"):
-        return "a tab is no indentation in YAML; indent with spaces"
-    return f"this is not YAML: {reason}; text with special characters needs quotes"
+def _not_yaml(text: str, exc: yaml.MarkedYAMLError) -> tuple[Mark, str]:
+    at = exc.problem_mark or exc.context_mark
+    mark = _mark(at) if at else Mark(1, 1)
+    opened = _mark(exc.context_mark) if exc.context_mark else mark
+    return told_of(text, mark, opened, exc.problem or exc.context or "it makes no sense")
 
 
 def _plain_value(text: str) -> ScalarValue:
     if text in _WORDS:
         return _WORDS[text]
-    if len(text) > LONGEST_NUMBER:
+    if text[0] not in _NUMBER_BEGINS or len(text) > LONGEST_NUMBER:
         return text
     if _INTEGER.fullmatch(text):
         return int(text, 10)
@@ -194,16 +193,19 @@ class _Builder:
 
     def take(self, event: yaml.Event) -> None:
         match event:
-            case yaml.AliasEvent():
-                self._stop(event, f"an alias (*{event.anchor}) is not allowed; write the value out")
             case yaml.ScalarEvent():
-                self._refuse_tag(event)
+                if event.tag is not None:
+                    self._refuse_tag(event)
                 self._add(self._scalar(event))
             case yaml.CollectionStartEvent():
-                self._refuse_tag(event)
+                if event.tag is not None:
+                    self._refuse_tag(event)
                 self._open(event)
             case yaml.CollectionEndEvent():
                 self._add(self._stack.pop().finished())
+            case yaml.AliasEvent():
+                told = f"*{event.anchor} is an alias in YAML, which is not allowed"
+                self._stop(event, f"{told}; text that begins with * needs quotes")
 
     def _open(self, event: yaml.CollectionStartEvent) -> None:
         if len(self._stack) >= MAX_DEPTH:
@@ -218,7 +220,8 @@ class _Builder:
         text: str = event.value
         if not text.isascii() and any("\ud800" <= char <= "\udfff" for char in text):
             self._stop(event, "half of a surrogate pair is not a character; write the character itself")
-        return Scalar(text, _mark(event.start_mark), plain=event.style in (None, ""))
+        mark = event.start_mark
+        return Scalar(text, Mark(mark.line + 1, mark.column + 1), not event.style)
 
     def _add(self, node: Node) -> None:
         if not self._stack:
@@ -245,8 +248,8 @@ class _Builder:
         top.entries[key.text] = Entry(key.mark, node)
 
     def _refuse_tag(self, event: yaml.ScalarEvent | yaml.CollectionStartEvent) -> None:
-        if event.tag is not None:
-            self._stop(event, f"a tag ({event.tag}) is not allowed; remove it")
+        told = f"{event.tag} is a tag in YAML, which is not allowed"
+        self._stop(event, f"{told}; text that begins with ! needs quotes")
 
     def _stop(self, event: yaml.Event, message: str) -> None:
         self._problems.error(_mark(event.start_mark), message)

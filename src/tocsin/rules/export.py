@@ -191,7 +191,7 @@ def _selection(node: Node, scope: Scope) -> object:
                 written, value = _item(key, entry.key_mark, entry.node, scope)
                 if written in found:
                     message = f'without expand, "{written}" stands twice here; write two selections instead'
-                    raise RuleError(scope.problems.file, *entry.key_mark, message)
+                    raise RuleError(scope.problems.file, entry.key_mark.line, entry.key_mark.column, message)
                 found[written] = value
             return found
         case _:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+
+from msgspec.structs import replace
 
 from tocsin.clock import parse_duration
 from tocsin.rules.document import OPEN, Entry, Items, Node, Scalar, Table

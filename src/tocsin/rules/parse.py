@@ -22,6 +22,7 @@ from tocsin.rules.spec import (
     read_meta,
     read_selections,
 )
+from tocsin.rules.yaml_mistakes import spaceless
 
 # What a site chose for the params of a rule; None where it chose nothing.
 Choose = Callable[[Meta], Chosen | None]
@@ -39,7 +40,10 @@ def parse_file(data: bytes, problems: Problems, choose: Choose) -> list[Doc]:
 
 def _document(node: Node, index: int, problems: Problems, choose: Choose) -> Doc | None:
     if not isinstance(node, Table):
-        problems.error(node.mark, "a rule is a map; begin with title:")
+        if not problems.errors:  # else it may be what is left of one
+            meant = spaceless(node.text) if isinstance(node, Scalar) else ""
+            hint = f'write a space after the colon: "{meant}"' if meant else "begin with title:"
+            problems.error(node.mark, f"a rule is a map; {hint}")
         return None
     root = Section(node, "the rule", problems)
     kind = document_kind(root)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 from itertools import islice
-from typing import NamedTuple
+
+import msgspec
 
 from tocsin.errors import RuleError
 
@@ -13,9 +14,70 @@ NEAR_ENOUGH = 0.6  # difflib's own default: a typo, not another word
 LONGEST_NAME = 100
 MOST_NAMES = 500
 MOST_SHOWN = 50
+# What people write who know another tool, or the words for it: each with what is meant, by place.
+SYNONYMS: dict[str, tuple[str, ...]] = {
+    "timeframe": ("timespan",),
+    "window": ("timespan",),
+    "duration": ("timespan",),
+    "groupby": ("group-by",),
+    "by": ("group-by",),
+    "threshold": ("gte",),
+    "count": ("gte", "event_count"),
+    "min": ("gte",),
+    "max": ("lte",),
+    ">=": ("gte",),
+    ">": ("gt",),
+    "<=": ("lte",),
+    "<": ("lt",),
+    "=": ("eq",),
+    "==": ("eq",),
+    "!=": ("neq",),
+    "not": ("neq",),
+    "ne": ("neq",),
+    "ge": ("gte",),
+    "le": ("lte",),
+    "frequency": ("event_count",),
+    "cardinality": ("value_count",),
+    "distinct_count": ("value_count",),
+    "info": ("informational",),
+    "debug": ("informational",),
+    "notice": ("low",),
+    "minor": ("low",),
+    "moderate": ("medium",),
+    "warn": ("medium",),
+    "warning": ("medium",),
+    "error": ("high",),
+    "major": ("high",),
+    "severe": ("high",),
+    "crit": ("critical",),
+    "fatal": ("critical",),
+    "urgent": ("critical",),
+    "emergency": ("critical",),
+    "regex": ("re",),
+    "regexp": ("re",),
+    "matches": ("re",),
+    "like": ("contains",),
+    "has": ("contains",),
+    "prefix": ("startswith",),
+    "suffix": ("endswith",),
+    "beginswith": ("startswith",),
+    "network": ("cidr",),
+    "subnet": ("cidr",),
+    "casesensitive": ("cased",),
+    "level": ("severity",),
+    "severity": ("level", "is"),
+    "summary": ("title",),
+    "headline": ("title",),
+    "default": ("default",),
+    "value": ("default",),
+    "description": ("help",),
+    "enable": ("enabled",),
+    "disabled": ("enabled",),
+    "expected": ("expect",),
+}
 
 
-class Mark(NamedTuple):
+class Mark(msgspec.Struct, frozen=True, gc=False):
     """A place in a file; lines and columns count from 1."""
 
     line: int
@@ -48,10 +110,16 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     return folded[near[0]] if near else None
 
 
+def meant_by(name: str, known: Iterable[str]) -> str | None:
+    """The known word for what other tools, or other languages of rules, call by this name."""
+    meant = SYNONYMS.get(name.strip().casefold(), ())
+    return next((word for word in known if word in meant), None) if meant else None
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """The way out of an unknown name: the nearest one, else all of them."""
+    """The way out of an unknown name: what other tools call so, the nearest one, else all of them."""
     words = list(known)
-    near = nearest(name, words)
+    near = meant_by(name, words) or nearest(name, words)
     if near is not None:
         return f'did you mean "{near}"?'
     if not words:

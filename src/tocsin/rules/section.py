@@ -6,7 +6,9 @@ from collections.abc import Iterator, Mapping
 
 from tocsin.clock import MS, parse_duration
 from tocsin.rules.document import Entry, Items, Node, Scalar, Table
+from tocsin.rules.durations import duration_meant
 from tocsin.rules.problems import Mark, Problems, did_you_mean
+from tocsin.rules.yaml_mistakes import spaceless
 
 
 class Section:
@@ -88,7 +90,8 @@ class Section:
         try:
             return parse_duration(node.text) // MS
         except ValueError as exc:
-            self.wrong(key, f"{key}: {exc}")
+            meant = duration_meant(node.text)
+            self.wrong(key, f"{key}: {exc}{f'; here {meant}' if meant else ''}")
             return None
 
     def texts(self, key: str) -> tuple[str, ...]:
@@ -114,7 +117,9 @@ class Section:
             return None
         if isinstance(node, Table):
             return Section(node, name or key, self.problems)
-        self.wrong(key, f"{key} must be a map{_shape(node)}")
+        meant = spaceless(node.text) if isinstance(node, Scalar) else ""
+        hint = f'; write a space after the colon: "{meant}"' if meant else ""
+        self.wrong(key, f"{key} must be a map{_shape(node)}{hint}")
         return None
 
     def sections(self, key: str, name: str = "") -> list[Section]:
@@ -126,7 +131,8 @@ class Section:
             return [
                 Section(item, name or key, self.problems) for item in node.items if isinstance(item, Table)
             ]
-        self.wrong(key, f"{key} must be a list of maps{_shape(node)}")
+        shape = "; this is one map, put it in a list: [{…}]" if isinstance(node, Table) else _shape(node)
+        self.wrong(key, f"{key} must be a list of maps{shape}")
         return []
 
     def text_map(self, key: str) -> dict[str, str]:
@@ -154,7 +160,9 @@ def number_of(node: Scalar, key: str, problems: Problems) -> float | None:
     value = node.value
     if isinstance(value, int | float) and not isinstance(value, bool):
         return value
-    problems.error(node.mark, f"{key} must be a number, not {node.text!r}")
+    unquoted = Scalar(node.text, node.mark, plain=True).value
+    hint = "" if isinstance(unquoted, str | bool | None) else "; remove the quotes"
+    problems.error(node.mark, f"{key} must be a number, not {node.text!r}{hint}")
     return None
 
 

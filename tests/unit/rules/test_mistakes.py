@@ -41,7 +41,7 @@ def test_every_mistake_of_every_file_is_told_at_once(tmp_path: Path) -> None:
         "a.yml:3:17:",
         "a.yml:3:43:",
         "b.yml:1:1:",
-        "b.yml:4:1:",
+        "b.yml:3:8:",
     ]
 
 
@@ -215,7 +215,7 @@ def test_a_rule_that_cannot_be_read_is_not_told_again_of_those_who_name_it(tmp_p
     assert [(Path(error.file).name, error.line, error.column) for error in caught.value.errors] == [
         ("overlay.txt", 2, 1),
         ("a.yml", 1, 1),
-        ("a.yml", 5, 1),
+        ("a.yml", 4, 8),
         ("c.yml", 2, 48),
     ]
 
