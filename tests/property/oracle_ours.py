@@ -1,0 +1,124 @@
+"""The program's side of the differential tests: rules as documents, records as a vendor sends them.
+
+What a rule says of a stream is read where replay hands it on: the instants that `Alerts` would fold,
+before there are episodes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from tocsin.clock import iso
+from tocsin.errors import RuleErrors
+from tocsin.grouping import VALUE_SEPARATOR
+from tocsin.model.alert import Change, Triggers
+from tocsin.model.compiled import RuleSet
+from tocsin.model.event import event_type
+from tocsin.protocols import Windows
+from tocsin.rules.load import load_rules
+from tocsin.sources.decode import Decoder
+from tocsin.state.windows_memory import MemoryWindows
+from tocsin.tune.replay import Replay
+
+Record = dict[str, Any]
+Document = dict[str, Any]
+Group = tuple[str, ...]
+
+BASE_MS = 1_700_000_000_000
+LATENESS = timedelta(seconds=60)
+
+
+class Refused(NamedTuple):
+    """The rule has mistakes; the first of them."""
+
+    reason: str
+
+
+class Instant(NamedTuple):
+    """A rule was true for a group; `at_ms` counts from `BASE_MS`, texts of the group are case-folded."""
+
+    rule: str
+    group: Group
+    at_ms: int
+
+
+def load(
+    folder: Path, documents: Sequence[Document], *, lists: Mapping[str, Path] | None = None
+) -> RuleSet | Refused:
+    """The rules, from one file. JSON is YAML in which every text is quoted."""
+    file = folder / "rules.yml"
+    file.write_text("\n---\n".join(json.dumps(document) for document in documents))
+    try:
+        return load_rules([file], lists=lists, trusted=["*"])
+    except RuleErrors as refusal:
+        return Refused(str(refusal.errors[0]).partition(": ")[2])
+
+
+def answers(rules: RuleSet, records: Iterable[Mapping[str, Any]]) -> list[bool]:
+    """Whether the only rule matches each record, one by one, through its index and its predicate."""
+    [rule] = rules.rules
+    [matcher] = rule.matchers
+    kind, found = event_type(rules.fields), []
+    for record in records:
+        raw = msgspec.json.encode(record)
+        event = msgspec.json.decode(raw, type=kind)
+        event.provider, event.raw, event.code = matcher.product, raw, record.get("type") or ""
+        indexed = matcher.codes is None or event.code in matcher.codes
+        found.append(indexed and (matcher.matches is None or matcher.matches(event)))
+    return found
+
+
+def encoded(record: Mapping[str, Any], number: int) -> bytes:
+    """The record as a line of the log: `at_ms` and `log_id` are ours, or made of its number."""
+    at_ms = BASE_MS + record.get("at_ms", number)
+    envelope = {"date": iso(at_ms), "log_id": record.get("log_id", f"id{number}"), "tenant_name": "acme"}
+    return msgspec.json.encode({**record, **envelope})
+
+
+class Recorder:
+    """Stands where alerts are folded, and writes down what comes."""
+
+    def __init__(self) -> None:
+        self.instants: set[Instant] = set()
+        self.events: set[tuple[str, str]] = set()  # (rule, event id)
+
+    def fold(self, triggers: Sequence[Triggers], *, now: datetime) -> list[Change]:
+        for found in triggers:
+            group = group_of(found.group)
+            self.instants |= {Instant(found.rule.name, group, at - BASE_MS) for at, _ in found.instants}
+            self.events |= {(found.rule.name, event.id) for event in found.events}
+        return []
+
+    def close(self, tenant: str, watermark_ms: int) -> list[Change]:
+        return []
+
+
+def group_of(key: str) -> Group:
+    """A group key as its values."""
+    return tuple(key.split(VALUE_SEPARATOR)) if key else ()
+
+
+def run(
+    rules: RuleSet,
+    batches: Iterable[Sequence[Mapping[str, Any]]],
+    *,
+    windows: Callable[[], Windows] = MemoryWindows,
+    until_ms: int | None = None,
+) -> Recorder:
+    """What these rules say of this stream. `until_ms`, from `BASE_MS`, is where its event time ends."""
+    decoder, recorder, number = Decoder(rules.fields), Recorder(), 0
+    replay = Replay(rules, windows(), lateness=LATENESS, alerts=recorder)  # type: ignore[arg-type]
+    for batch in batches:
+        lines = b"\n".join(encoded(record, number + place) for place, record in enumerate(batch))
+        events, bad = decoder.decode_lines(lines, first_line=1, now_ms=None)
+        assert not bad, bad
+        number += len(batch)
+        replay.feed(events)
+    replay.finish(None if until_ms is None else BASE_MS + until_ms)
+    return recorder
