@@ -18,6 +18,8 @@ _NOTHING = Test("nothing", lambda _event: False)  # in place of what has a mista
 _TOKEN = re.compile(r"[()|]|[^\s()|]+")
 _OPERATORS = ("or", "and", "not")
 _ANY, _ALL = ("1", "any"), ("all",)
+_SIGNS = {"&&": "and", "&": "and", "||": "or", "!": "not", "+": "and"}
+_AGGREGATIONS = ("near", "count()", "by")
 
 
 class _Wrong(Exception):
@@ -166,6 +168,12 @@ class _Parser:
 
     def _named(self, token: _Token) -> Tree:
         if token.text not in self._known:
+            if token.word == "them":
+                raise _Wrong(token.column, '"them" needs a number; write "1 of them" or "all of them"')
+            if token.text[0] in "!~":
+                raise _Wrong(token.column, f'"{token.text[0]}" is no operator; write "not"')
+            if (name := token.text.rstrip(",")) in self._known:
+                raise _Wrong(token.column + len(name), 'selections are joined by "and" or "or", not by ","')
             self._unknown(token, f'unknown selection "{token.text}"')
             return _NOTHING
         return self._selection(token.text)
@@ -196,4 +204,8 @@ def _unexpected(token: _Token) -> str:
         return 'aggregations after "|" left Sigma; write a correlation (or tocsin.correlate) instead'
     if token.text == ")":
         return 'this ")" closes nothing; remove it'
+    if token.text in _SIGNS:
+        return f'"{token.text}" is no operator; write "{_SIGNS[token.text]}"'
+    if token.word in _AGGREGATIONS:
+        return f'"{token.text}" left Sigma; write a correlation (or tocsin.correlate) instead'
     return f'"and" or "or" is expected before "{token.text}"'

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import lru_cache
 from operator import attrgetter
 from typing import Any, NamedTuple
 
@@ -14,7 +15,7 @@ from tocsin.rules.modifiers import Chain
 from tocsin.rules.patterns import literal_of, parse_pattern
 from tocsin.rules.placeholders import expanded
 from tocsin.rules.problems import Mark
-from tocsin.rules.scope import Scope
+from tocsin.rules.scope import Catalog, Scope
 from tocsin.rules.tree import Predicate, Test, Tree
 from tocsin.rules.values import leaf_for
 
@@ -89,7 +90,7 @@ def _codes(field: Field, chain: Chain, values: list[Scalar], scope: Scope) -> fr
     if not field.is_code or chain.kind != "equals" or chain.transforms or chain.time_part:
         return None
     found: set[str] = set()
-    known = {code.casefold(): code for code in scope.catalog.codes(scope.product)}
+    known = _known_codes(scope.catalog, scope.product)
     for value in values:
         if value.is_null or value.text == "":
             found.add("")
@@ -104,6 +105,12 @@ def _codes(field: Field, chain: Chain, values: list[Scalar], scope: Scope) -> fr
             hint = f'did you mean "{near}"?' if near else "look it up with `tocsin events`"
             scope.problems.warning(value.mark, f'unknown {scope.product} event code "{code}"; {hint}')
     return frozenset(found)
+
+
+@lru_cache(maxsize=64)
+def _known_codes(catalog: Catalog, product: str) -> Mapping[str, str]:
+    """The catalogue's codes, as it spells them, by their case-folded text."""
+    return {code.casefold(): code for code in catalog.codes(product)}
 
 
 def _over(field: Field, leaf: Leaf) -> Predicate:
@@ -147,7 +154,7 @@ def _exists(
 ) -> Test | None:
     wanted = values[0].value
     if len(values) != 1 or not isinstance(wanted, bool):
-        scope.problems.error(values[0].mark, '"exists" takes true or false')
+        scope.problems.error(values[0].mark, '"exists" takes true or false, without quotes')
         return None
     present = presence(question.field)
     if not fields:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from tocsin.rules.problems import Mark, Problems, did_you_mean
 
@@ -14,6 +15,12 @@ TIME_PARTS = ("minute", "hour", "day", "week", "month", "year")
 RE_FLAGS = ("i", "m", "s")
 SWITCHES = ("all", "cased", "neq", "expand")
 MODIFIERS = (*KINDS, *TRANSFORMS, *TIME_PARTS, *RE_FLAGS, *SWITCHES)
+_NEEDLESS = {
+    "": 'remove the "|"',
+    **dict.fromkeys(("equals", "equal", "is", "eq"), "a field without one equals its value; leave it out"),
+    **dict.fromkeys(("in", "any", "oneof"), "a list of values means any of them; leave it out"),
+    **dict.fromkeys(("null", "isnull", "empty"), "write the value null, which is absent or null"),
+}
 _PLACES = ("contains", "startswith", "endswith")
 
 
@@ -44,21 +51,42 @@ class Chain:
 
 def parse_key(key: str, mark: Mark, problems: Problems) -> tuple[str, Chain] | None:
     """The field and the modifiers of an item's key; None after a mistake."""
-    field, *names = key.split("|")
-    before = len(problems.errors)
-    for name in names:
-        if name not in MODIFIERS:
-            problems.error(mark, f'unknown modifier "{name}"; {did_you_mean(name, MODIFIERS)}')
-    for name in {name for name in names if names.count(name) > 1}:
-        problems.error(mark, f'the modifier "{name}" stands twice; keep one')
-    if len(problems.errors) > before:
+    field = key.partition("|")[0]
+    try:
+        return field, _chain_of(key[len(field) :], named=field != "")
+    except _Mistaken as exc:
+        for message in exc.messages:
+            problems.error(mark, message)
         return None
-    chain = _chain(names)
-    clash = _clash(names, field)
-    if clash:
-        problems.error(mark, clash)
-        return None
-    return field, chain
+
+
+class _Mistaken(Exception):
+    """The modifiers make no sense, or not together."""
+
+    def __init__(self, messages: list[str]) -> None:
+        super().__init__(*messages)
+        self.messages = messages
+
+
+@lru_cache(maxsize=1_024)
+def _chain_of(modifiers: str, *, named: bool) -> Chain:
+    """`|contains|all`, of which there are few, so each is read once; what is wrong is not remembered."""
+    names = modifiers.split("|")[1:]
+    wrong = [f'unknown modifier "{name}"; {_meant(name)}' for name in names if name not in MODIFIERS]
+    wrong += [
+        f'the modifier "{name}" stands twice; keep one'
+        for name in dict.fromkeys(names)
+        if names.count(name) > 1
+    ]
+    if not wrong and (clash := _clash(names, named=named)):
+        wrong.append(clash)
+    if wrong:
+        raise _Mistaken(wrong)
+    return _chain(names)
+
+
+def _meant(name: str) -> str:
+    return _NEEDLESS.get(name.strip().casefold()) or did_you_mean(name, MODIFIERS)
 
 
 def _chain(names: list[str]) -> Chain:
@@ -78,7 +106,7 @@ def _chain(names: list[str]) -> Chain:
     )
 
 
-def _clash(names: list[str], field: str) -> str:
+def _clash(names: list[str], *, named: bool) -> str:
     """What is wrong with modifiers that exist, but not together; empty when nothing is."""
     kinds = [name for name in names if name in KINDS]
     parts = [name for name in names if name in TIME_PARTS]
@@ -94,7 +122,7 @@ def _clash(names: list[str], field: str) -> str:
         return f'the modifier "{plain[0]}" is for text; it cannot go with "{kinds[0]}"'
     if "exists" in kinds and {"all", "expand"} & set(names):
         return '"exists" takes true or false alone; remove the other modifiers'
-    return "" if field else _without_field(kinds)
+    return "" if named else _without_field(kinds)
 
 
 def _several(kinds: list[str]) -> bool:

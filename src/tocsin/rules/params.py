@@ -13,7 +13,7 @@ from tocsin.rules.document import OPEN, Entry, Items, Node, Scalar, Table
 from tocsin.rules.problems import Mark, Problems, did_you_mean
 from tocsin.rules.section import Section, replaced
 
-_REFERENCE = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]*)")
+_REFERENCE = re.compile(r"\$([A-Za-z_][A-Za-z0-9_.-]*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +62,7 @@ def read_params(section: Section | None, root: Table, chosen: Chosen | None) -> 
     params: dict[str, Param] = {}
     if section is not None:
         for name in section.table.entries:
-            within = section.section(name, f'param "{name}"')
-            param = within and _param(name, within, root, section.mark_of(name), chosen)
+            param = _read_param(name, section, root, chosen)
             if param:
                 params[name] = param
     if chosen is not None:
@@ -71,6 +70,18 @@ def read_params(section: Section | None, root: Table, chosen: Chosen | None) -> 
             if name not in (section.table.entries if section else ()):
                 chosen.problems.error(mark, f'unknown param "{name}"; {did_you_mean(name, params)}')
     return params
+
+
+def _read_param(name: str, section: Section, root: Table, chosen: Chosen | None) -> Param | None:
+    mark, node = section.mark_of(name), section.node(name)
+    if isinstance(node, Table):
+        return _param(name, Section(node, f'param "{name}"', section.problems), root, mark, chosen)
+    if isinstance(node, Scalar | Items):
+        shown = node.text if isinstance(node, Scalar) else "[…]"
+        section.problems.error(node.mark, f'param "{name}" is a map; write {name}: {{default: {shown}}}')
+    else:
+        section.problems.error(mark, f'param "{name}" has no default; write {name}: {{default: VALUE}}')
+    return Param(name, (_left_open(name, mark),), mark)
 
 
 def _param(name: str, section: Section, root: Table, mark: Mark, chosen: Chosen | None) -> Param | None:
@@ -90,6 +101,8 @@ def _param(name: str, section: Section, root: Table, mark: Mark, chosen: Chosen 
             return None
         section.problems.error(mark, f'param "{name}" has no default; write one')
         return Param(name, (_left_open(name, mark),), mark)
+    if not _are_bounds(name, default, lowest, highest, section.problems):
+        lowest = highest = None
     value, told = default, section.problems
     if chosen is not None and name in chosen.values:
         value, told = chosen.values[name], chosen.problems
@@ -107,6 +120,30 @@ def _param(name: str, section: Section, root: Table, mark: Mark, chosen: Chosen 
         most=highest.text if highest else "",
         place=f"{told.file}:{value[0].mark.line}",
     )
+
+
+def _are_bounds(
+    name: str,
+    default: tuple[Scalar, ...],
+    lowest: Scalar | None,
+    highest: Scalar | None,
+    problems: Problems,
+) -> bool:
+    """Whether both bounds are of the default's kind, the lower one below; what is wrong is noted."""
+    kind = _kind(default[0])
+    for word, bound in (("min", lowest), ("max", highest)):
+        if bound is not None and (kind == "text" or _kind(bound) != kind):
+            told = "text, which has no bounds; remove it" if kind == "text" else f"a {kind}; write one"
+            problems.error(
+                bound.mark, f'{word} of param "{name}" is {bound.text!r}, but its default is {told}'
+            )
+            return False
+    least, most = _measure(lowest), _measure(highest)
+    if lowest and highest and least is not None and most is not None and least > most:
+        message = f'param "{name}" has min {lowest.text} above max {highest.text}; exchange them'
+        problems.error(lowest.mark, message)
+        return False
+    return True
 
 
 def _fits(

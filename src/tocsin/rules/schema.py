@@ -41,7 +41,7 @@ def rule_schema() -> Schema:
             "texts": {"anyOf": [_ref("text"), {"type": "array", "items": _ref("text")}]},
             "level": {"enum": list(SEVERITIES)},
             "duration": {"type": "string", "pattern": _DURATION, "examples": ["30s", "10m", "4h", "7d"]},
-            "param": {"type": "string", "pattern": r"^\$[A-Za-z_][A-Za-z0-9_]*$"},
+            "param": {"type": "string", "pattern": r"^\$[A-Za-z_][A-Za-z0-9_.-]*$"},
             "value": {"type": ["string", "number", "boolean", "null"]},
             "item": {"anyOf": [_ref("value"), {"type": "array", "items": _ref("value"), "minItems": 1}]},
             "items": _items(),

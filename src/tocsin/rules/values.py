@@ -72,6 +72,9 @@ def _never(_value: object) -> bool:
 def _regexes(chain: Chain, values: list[Scalar], scope: Scope) -> Leaf:
     leaves: list[Leaf] = []
     for value in values:
+        if value.is_null or not value.text:
+            scope.problems.error(value.mark, '"re" needs a regular expression; write one, in single quotes')
+            continue
         compiled = compile_search(value.text, chain.re_flags, trusted=scope.trusted)
         if isinstance(compiled, Wrong):
             scope.problems.error(value.mark, f"this is no regular expression: {compiled.reason}")
