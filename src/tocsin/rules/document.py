@@ -220,7 +220,7 @@ class _Builder:
         text: str = event.value
         if not text.isascii() and any("\ud800" <= char <= "\udfff" for char in text):
             self._stop(event, "half of a surrogate pair is not a character; write the character itself")
-        mark = event.start_mark
+        mark: Any = event.start_mark
         return Scalar(text, Mark(mark.line + 1, mark.column + 1), not event.style)
 
     def _add(self, node: Node) -> None:

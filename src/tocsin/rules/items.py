@@ -90,7 +90,7 @@ def _codes(field: Field, chain: Chain, values: list[Scalar], scope: Scope) -> fr
     if not field.is_code or chain.kind != "equals" or chain.transforms or chain.time_part:
         return None
     found: set[str] = set()
-    known = _known_codes(scope.catalog, scope.product)
+    known = _known_codes(scope.catalog, scope.product)  # type: ignore[arg-type] # a module can be hashed
     for value in values:
         if value.is_null or value.text == "":
             found.add("")

@@ -14,6 +14,7 @@ from enum import Enum
 TextTest = Callable[[str], bool]
 
 DASHES = "-/–—―"  # noqa: RUF001 - what Windows takes for the dash of an option
+_SPECIAL = re.compile(r"[*?\\]")
 _DASH = re.compile(r"\B[-/]\b")
 
 
@@ -30,6 +31,8 @@ Pattern = tuple[str | Wild, ...]  # literals and wildcards, no two literals side
 
 def parse_pattern(text: str) -> Pattern:
     """The pattern that this text is."""
+    if _SPECIAL.search(text) is None:
+        return (text,) if text else ()
     parts: list[str | Wild] = []
     literal: list[str] = []
     escaped = False
