@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from tocsin.model.alert import Reader
 from tocsin.model.event import Event, as_text
+from tocsin.model.fed import VALUE_SEPARATOR
 
-VALUE_SEPARATOR = "\x1f"  # between the parts of a group key or of a counted tuple
 _TEXT_OR_NONE = {str, type(None)}
 
 Groups = Mapping[str, list[Event]]
@@ -48,6 +48,9 @@ def grouped_by(events: list[Event], group_by: tuple[Reader, ...], *, allow_missi
             missing += 1
         else:
             key = VALUE_SEPARATOR.join([part or "" for part in parts]).casefold()
+            if key.count(VALUE_SEPARATOR) >= len(parts):  # a stranger wrote one: parts must not shift
+                clean = [(part or "").replace(VALUE_SEPARATOR, " ") for part in parts]
+                key = VALUE_SEPARATOR.join(clean).casefold()
             groups.setdefault(key, []).append(event)
     return Grouped(groups, missing)
 

@@ -17,6 +17,7 @@ from typing import NamedTuple, Protocol
 from tocsin.model.alert import Alert, Change, Reader, Sightings, Triggers
 from tocsin.model.compiled import WindowSpec
 from tocsin.model.event import Event
+from tocsin.model.ledger import Scored, Seen
 from tocsin.model.notification import Delivery, LastNotified, Notification, Outcome
 from tocsin.model.silence import Silence
 
@@ -56,11 +57,13 @@ class Source(Protocol):
 class Observations(NamedTuple):
     """What one rule saw in a batch: group key -> `(time_ms, member)`, in any order.
 
-    A member is what counts once: the event id for `events`, the counted value for `values`.
+    A member is what counts once: the event id for `events`, the counted value for `values`. What a
+    ledger counts is in `members` instead.
     """
 
     spec: WindowSpec
     groups: Mapping[str, list[tuple[int, str]]]
+    members: Mapping[str, list[Seen]] = {}
 
 
 class Counted(NamedTuple):
@@ -68,13 +71,14 @@ class Counted(NamedTuple):
 
     `windows` are `(at_ms, count)`, ascending: every window of at least `floor` that ends at the time of
     a member of the group and whose count may have changed, so a late member's later ones too (for a
-    spec that `closes`: those that closed). `size` is how many members the store now holds.
-    `floored`: a cap let members go, so that counts above `keep` are a floor.
+    spec that `closes`: those that closed). Of a ledger they are what it decided, `(at_ms, score)`.
+    `size` is how many members the store now holds. `floored`: a cap let members go, so that counts
+    above `keep` are a floor.
     """
 
     state: str
     group: str
-    windows: list[tuple[int, int]]
+    windows: Sequence[Scored]
     size: int
     floored: bool = False
 
@@ -114,8 +118,9 @@ class Windows(Protocol):
         """The windows of closing specs that end before `watermark_ms`, and not before `committed_ms`.
 
         A group's first member `u` opens `[u, u + span]`; the next window opens at the first member
-        after it. What closed before `committed_ms` was answered and is forgotten; everything later
-        is answered again when asked again, so a crash changes nothing (None: forget nothing more).
+        after it. A ledger says itself what is decided by then. What closed before `committed_ms` was
+        answered and is forgotten; everything later is answered again when asked again, so a crash
+        changes nothing (None: forget nothing more).
         """
 
     def sweep(self, tenant: str, specs: Sequence[WindowSpec], *, committed_ms: int) -> int:

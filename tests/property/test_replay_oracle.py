@@ -19,7 +19,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tocsin import engine
+from tocsin import matching
 from tocsin.alerts.headline import title
 from tocsin.clock import iso
 from tocsin.model.alert import as_record
@@ -327,13 +327,13 @@ def _skips_known(original: Callable[..., Any]) -> Callable[..., Any]:
 
     def observe(self: MemoryWindows, tenant: str, observations: Any, *, committed_ms: int) -> Any:
         fresh = []
-        for spec, groups in observations:
+        for spec, groups, _ in observations:
             kept = {
                 key: [m for m in members if (spec.state, key, *m) not in seen]
                 for key, members in groups.items()
             }
             seen.update((spec.state, key, *m) for key, members in groups.items() for m in members)
-            fresh.append(engine.Observations(spec, {key: some for key, some in kept.items() if some}))
+            fresh.append(matching.Observations(spec, {key: some for key, some in kept.items() if some}))
         return original(self, tenant, fresh, committed_ms=committed_ms)
 
     return observe
@@ -400,7 +400,7 @@ def test_the_oracle_notices_a_mistake_in_the_engine(
     rules: RuleSet, monkeypatch: pytest.MonkeyPatch, name: str, mistake: Callable[..., Any] | None
 ) -> None:
     if mistake is not None:
-        monkeypatch.setattr(engine, name, mistake)
+        monkeypatch.setattr(matching, name, mistake)
 
     assert _disagrees(rules) == (mistake is not None)
 

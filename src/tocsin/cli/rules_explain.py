@@ -16,9 +16,9 @@ from tocsin.catalog.provider import PROVIDERS
 from tocsin.cli.rules_options import OverlayFile, Paths, SiteConfig, site_rules
 from tocsin.errors import Error
 from tocsin.model.event import Event
-from tocsin.rules.compile import Made
 from tocsin.rules.detections import Detection
 from tocsin.rules.explain import Needed, Part, facts_of, matches, needed_of, parts_of
+from tocsin.rules.made import Made
 from tocsin.rules.problems import did_you_mean
 from tocsin.sources.decode import Decoder
 from tocsin.telemetry import visible

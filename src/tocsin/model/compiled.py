@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from tocsin.errors import RuleError
 from tocsin.model.alert import Reader
 from tocsin.model.event import Event
+from tocsin.model.ledger import LedgerKind, Scored, Seen
 from tocsin.model.rule import Rule
 
 
@@ -16,10 +17,12 @@ class WindowSpec(NamedTuple):
     """What a rule counts, told to the window store.
 
     `state` names the rule's state: it changes with selection, group-by or timespan, never with a
-    threshold. `counts` is `events` (each member counts) or `values` (each distinct member counts).
-    `keep`: how many of the older members must survive for the count to be exact up to it (None:
-    all). Windows that count less than `floor` need not be reported. `closes`: windows are tumbling,
-    opened by the group's first member, and decided by `due`, never by `observe`.
+    threshold. `counts` is `events` (each member counts), `values` (each distinct member counts) or
+    `members` (a `ledger` says what counts). `keep`: how many of the older members must survive for
+    the count to be exact up to it, of a ledger how many it may hold at all (None: all). Windows that
+    count less than `floor` need not be reported. `closes`: `due` decides; without a ledger, windows
+    are tumbling, opened by the group's first member. `expected` are groups that a ledger is kept of
+    even if nothing is ever seen of them.
     """
 
     state: str
@@ -29,6 +32,8 @@ class WindowSpec(NamedTuple):
     floor: int = 1
     closes: bool = False
     max_groups: int = 1_000_000
+    ledger: LedgerKind | None = None
+    expected: tuple[str, ...] = ()
 
 
 class Correlation(Protocol):
@@ -38,23 +43,22 @@ class Correlation(Protocol):
     def spec(self) -> WindowSpec:
         """How its windows are kept."""
 
-    def score(self, count: int) -> float:
-        """The number the threshold is compared with, of a window that counted `count`."""
-
     def holds(self, score: float) -> bool:
         """Whether the rule is true at that score."""
 
-    def true(self, windows: list[tuple[int, int]]) -> list[tuple[int, float]]:
-        """Of windows `(at_ms, count)` of at least the spec's floor, `(at_ms, score)` where it holds."""
+    def true(self, windows: Sequence[Scored]) -> list[Scored]:
+        """Of windows `(at_ms, score)` of at least the spec's floor, those where it holds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Matcher:
-    """One detection, compiled.
+    """One detection, compiled; or, in a chain, the instants at which another correlation was true.
 
     `product` is the provider whose events it reads (empty: any). `codes` are the event codes that
     can match (None: any). `matches` decides what the codes alone do not (None: they decide all).
-    `group_by` and `value` read the group and the counted fields of an event that matched.
+    `group_by` and `value` read the group and the counted fields of an event that matched. `seen`
+    makes the members that a ledger counts. `of` names the state of the correlation whose true
+    instants it reads in place of events (`model.fed.Fed`; empty: it reads events).
     """
 
     name: str
@@ -63,16 +67,25 @@ class Matcher:
     matches: Callable[[Event], bool] | None
     group_by: tuple[Reader, ...] = ()
     value: tuple[Reader, ...] = ()
+    seen: Callable[[Sequence[Event]], list[Seen]] | None = None
+    of: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class CompiledRule:
-    """A rule that can alert, ready to run. Without a correlation every match is a trigger."""
+    """A rule ready to run. Without a correlation every match is a trigger.
+
+    `alerts` is False of a correlation that only feeds others. `group` reads the group-by fields of
+    an event, whichever matcher it came through; `context` the rule's context fields.
+    """
 
     rule: Rule
     matchers: tuple[Matcher, ...]
     correlation: Correlation | None = None
     context: tuple[Reader, ...] = ()  # aligned with rule.context
+    group: tuple[Reader, ...] = ()  # aligned with rule.group_by
+    alerts: bool = True
+    depth: int = 0  # of a chain: 0 reads events alone, else one more than the deepest that feeds it
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,9 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
-from tocsin.rules.compile import Made
 from tocsin.rules.explain import facts_of
 from tocsin.rules.listing import Line, line_of
+from tocsin.rules.made import Made
 from tocsin.rules.params import Param
 
 OTHERS = "other"

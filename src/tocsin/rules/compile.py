@@ -5,36 +5,23 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from tocsin.model.compiled import CompiledRule
+from tocsin.model.place import Locator
 from tocsin.model.rule import Rule, Severity, severity_rank
 from tocsin.rules.correlations import CORRELATIONS
-from tocsin.rules.detections import Detection, flat_fields, readers
-from tocsin.rules.names import Names
+from tocsin.rules.correlations.kind import CorrelationSpec
+from tocsin.rules.detections import Detection
+from tocsin.rules.inputs import fields_for, fields_read, group_readers, matchers_of
+from tocsin.rules.made import Base, Made
 from tocsin.rules.overlay import Override
-from tocsin.rules.spec import AlertSpec, CorrelationDoc, CorrelationSpec, DetectionDoc, Extension, Meta
+from tocsin.rules.problems import did_you_mean
+from tocsin.rules.spec import AlertSpec, CorrelationDoc, DetectionDoc, Extension, Meta
 from tocsin.rules.tree import text_of
 
 PLAIN_RESOLVE_AFTER_MS = 900_000
 LONGEST_RESOLVE_AFTER_MS = 86_400_000
 GENERATED = ".events"  # what a detection's own alerts are called beside those of its `correlate`
-
-
-@dataclass(frozen=True, slots=True)
-class Made:
-    """A compiled rule, and the top-level fields it reads. `not_running`: why it cannot run.
-
-    `doc`, `bases` and `spec` are what it was made of: its document, the detections it matches
-    with, and how it counts their matches (None: every match is a trigger).
-    """
-
-    compiled: CompiledRule
-    fields: frozenset[str]
-    doc: DetectionDoc | CorrelationDoc
-    bases: tuple[Detection, ...]
-    spec: CorrelationSpec | None = None
-    not_running: str = ""
 
 
 def plain_rule(detection: Detection, override: Override, *, beside_correlation: bool) -> Made:
@@ -55,39 +42,58 @@ def plain_rule(detection: Detection, override: Override, *, beside_correlation: 
         resolve_after_ms=PLAIN_RESOLVE_AFTER_MS,
     )
     compiled = CompiledRule(
-        rule, (detection.matcher(alert.key),), context=readers(alert.context, doc.product)
+        rule,
+        (detection.matcher(alert.key),),
+        context=detection.readers(alert.context),
+        group=detection.readers(alert.key),
     )
-    flat = flat_fields((*alert.key, *alert.context), doc.product)
+    flat = detection.flat((*alert.key, *alert.context))
     return Made(compiled, detection.fields | flat, doc, (detection,), not_running=detection.not_running)
 
 
-def shorthand_rule(detection: Detection, spec: CorrelationSpec, override: Override) -> Made:
-    """A detection with `tocsin.correlate`."""
-    return _counting_rule(detection.doc, spec, [detection], override)
-
-
 def correlation_rule(
-    doc: CorrelationDoc, spec: CorrelationSpec, bases: Sequence[Detection], override: Override
-) -> Made:
-    """Sigma's correlation document over its base rules."""
-    return _counting_rule(doc, spec, bases, override)
+    doc: DetectionDoc | CorrelationDoc,
+    spec: CorrelationSpec,
+    bases: Sequence[Base],
+    override: Override,
+    locator: Locator | None = None,
+) -> Made | None:
+    """A correlation over its base rules; a detection's own `correlate` over it. None after a mistake."""
+    if not _names_fit(doc, spec, bases):
+        return None
+    rule = _counting_rule(doc, spec, bases, override)
+    children = tuple(base for base in bases if isinstance(base, Made))
+    detections = _detections(bases)
+    highest = max([spec.highest, *(math.ceil(bound.gte) for bound in doc.extension.alert.severity)])
+    compiled = CompiledRule(
+        rule,
+        matchers_of(spec, bases, locator),
+        CORRELATIONS[spec.type].build(_state(rule, spec, bases), spec, highest),
+        detections[0].readers(rule.context),
+        group_readers(spec, bases),
+        depth=max([child.compiled.depth + 1 for child in children], default=0),
+    )
+    fields = fields_read(spec, bases, rule.context)
+    return Made(compiled, fields, doc, detections, spec, _not_running(doc, bases), children)
 
 
-def bases_of(doc: CorrelationDoc, names: Names) -> list[DetectionDoc]:
-    """The detections that a correlation names; fewer than it names after a mistake."""
-    found: list[DetectionDoc] = []
-    for reference in doc.references:
-        meant = names.find(reference, doc.problems)
-        if isinstance(meant, CorrelationDoc):
+def _names_fit(doc: DetectionDoc | CorrelationDoc, spec: CorrelationSpec, bases: Sequence[Base]) -> bool:
+    """Note aliases that fit no rule, and fields that a counted correlation does not know."""
+    before = len(doc.problems.errors)
+    if isinstance(doc, CorrelationDoc):
+        _check_aliases(doc, spec)
+    for position, base in enumerate(bases):
+        if not isinstance(base, Made):
+            continue
+        known = base.compiled.rule.group_by
+        named = fields_for(spec, position, (*spec.group_by, *spec.fields))
+        for name in dict.fromkeys(name for name in named if name not in known):
             doc.problems.error(
-                reference.mark,
-                f'"{reference.text}" is a correlation; this version does not run chains, name a detection',
+                spec.mark,
+                f'"{base.doc.meta.label}" is a correlation, of which only its group-by is known; '
+                + (f'"{name}" is not in it: {did_you_mean(name, known)}' if known else "it has none"),
             )
-        elif isinstance(meant, DetectionDoc):
-            found.append(meant)
-    if doc.correlation is not None:
-        _check_aliases(doc, doc.correlation)
-    return found
+    return len(doc.problems.errors) == before
 
 
 def _check_aliases(doc: CorrelationDoc, spec: CorrelationSpec) -> None:
@@ -103,23 +109,17 @@ def _check_aliases(doc: CorrelationDoc, spec: CorrelationSpec) -> None:
 
 
 def _counting_rule(
-    doc: DetectionDoc | CorrelationDoc,
-    spec: CorrelationSpec,
-    bases: Sequence[Detection],
-    override: Override,
-) -> Made:
-    meta, alert = doc.meta, doc.extension.alert
-    groups = [_fields_for(spec, position, spec.group_by) for position in range(len(bases))]
-    values = [_fields_for(spec, position, spec.fields) for position in range(len(bases))]
-    products = {base.doc.product for base in bases}
-    product = bases[0].doc.product if len(products) == 1 else ""
-    rule = _rule(
+    doc: DetectionDoc | CorrelationDoc, spec: CorrelationSpec, bases: Sequence[Base], override: Override
+) -> Rule:
+    meta = doc.meta
+    products = {base.doc.product for base in _detections(bases)}
+    return _rule(
         meta,
         doc.extension,
-        alert,
+        doc.extension.alert,
         override,
         type_=spec.type,
-        product=product,
+        product=products.pop() if len(products) == 1 else "",
         severity=meta.level or _highest_level(bases),
         group_by=spec.group_by,
         timespan_ms=spec.timespan_ms,
@@ -127,31 +127,21 @@ def _counting_rule(
         allow_missing=spec.allow_missing,
         resolve_after_ms=min(spec.timespan_ms, LONGEST_RESOLVE_AFTER_MS),
     )
-    highest = max([spec.highest, *(math.ceil(bound.gte) for bound in alert.severity)])
-    state = _state(rule, bases, groups, values, spec)
-    compiled = CompiledRule(
-        rule,
-        tuple(base.matcher(group, value) for base, group, value in zip(bases, groups, values, strict=True)),
-        CORRELATIONS[spec.type].build(state, spec.timespan_ms, spec.bounds, highest),
-        readers(alert.context, bases[0].doc.product),
+
+
+def _detections(bases: Sequence[Base]) -> tuple[Detection, ...]:
+    """The detections at the bottom."""
+    return tuple(
+        detection for base in bases for detection in (base.bases if isinstance(base, Made) else (base,))
     )
-    flat = [
-        base.fields | flat_fields((*group, *value, *alert.context), base.doc.product)
-        for base, group, value in zip(bases, groups, values, strict=True)
-    ]
-    stopped = [base for base in bases if base.not_running]
-    reason = stopped[0].not_running if stopped else ""
-    if stopped and stopped[0].doc.meta.id != meta.id:
-        reason = f'its rule "{stopped[0].doc.meta.label}" does not run: {reason}'
-    return Made(compiled, frozenset().union(*flat), doc, tuple(bases), spec, reason)
 
 
-def _fields_for(spec: CorrelationSpec, position: int, fields: Sequence[str]) -> tuple[str, ...]:
-    """The fields as the base rule of that position calls them."""
-    if not spec.rules:
-        return tuple(fields)
-    base = spec.rules[position].text
-    return tuple(spec.aliases[field].get(base, field) if field in spec.aliases else field for field in fields)
+def _not_running(doc: DetectionDoc | CorrelationDoc, bases: Sequence[Base]) -> str:
+    """Why it cannot run, if one of its rules cannot."""
+    stopped = next((base for base in bases if base.not_running), None)
+    if stopped is None or stopped.doc.meta.id == doc.meta.id:
+        return stopped.not_running if stopped else ""
+    return f'its rule "{stopped.doc.meta.label}" does not run: {stopped.not_running}'
 
 
 def _literal(title: str) -> str:
@@ -159,22 +149,30 @@ def _literal(title: str) -> str:
     return title.replace("{", "{{ '{' }}")
 
 
-def _highest_level(bases: Sequence[Detection]) -> Severity:
-    levels = [base.doc.meta.level for base in bases if base.doc.meta.level]
-    return max(levels, key=severity_rank) if levels else "medium"
+def _highest_level(bases: Sequence[Base]) -> Severity:
+    levels = [
+        base.compiled.rule.severity if isinstance(base, Made) else base.doc.meta.level for base in bases
+    ]
+    return max([level for level in levels if level], key=severity_rank, default="medium")
 
 
-def _state(
-    rule: Rule,
-    bases: Sequence[Detection],
-    groups: Sequence[tuple[str, ...]],
-    values: Sequence[tuple[str, ...]],
-    spec: CorrelationSpec,
-) -> str:
+def _state(rule: Rule, spec: CorrelationSpec, bases: Sequence[Base]) -> str:
     """The name of the rule's windows: another one only for another selection, group or timespan."""
-    selections = [(base.doc.product, text_of(base.tree)) for base in bases]
-    told = repr((rule.id, selections, groups, values, spec.timespan_ms, spec.type, spec.allow_missing))
+    selections = [_selection(base) for base in bases]
+    groups = [fields_for(spec, position, spec.group_by) for position in range(len(bases))]
+    values = [fields_for(spec, position, spec.fields) for position in range(len(bases))]
+    about = (rule.id, selections, groups, values, spec.timespan_ms, spec.type, spec.allow_missing)
+    own = CORRELATIONS[spec.type].identity(spec)
+    told = repr(about if own is None else (*about, own))
     return hashlib.blake2b(told.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+
+
+def _selection(base: Base) -> tuple[object, ...]:
+    """What is counted, told exactly; of a correlation its bounds, too: they decide what it tells."""
+    if isinstance(base, Made):
+        correlation = base.compiled.correlation
+        return (correlation.spec.state if correlation else "", base.spec and base.spec.bounds)
+    return (base.doc.product, text_of(base.tree), *map(text_of, base.steps))
 
 
 def _rule(

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tocsin.catalog import PROVIDERS, categories, codes
-from tocsin.rules.compile import Made
 from tocsin.rules.listing import needed_codes, techniques
+from tocsin.rules.made import Made
 
 UNCATEGORISED = "(no category)"
 

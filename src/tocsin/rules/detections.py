@@ -12,11 +12,12 @@ from tocsin.model.compiled import Matcher
 from tocsin.rules.category import category_test
 from tocsin.rules.condition import parse_condition
 from tocsin.rules.document import Entry, Scalar
-from tocsin.rules.fields import field_of, reader
+from tocsin.rules.fields import Vocabulary, field_of, reader
 from tocsin.rules.scope import Catalog, Scope
 from tocsin.rules.selection import selection_tree
 from tocsin.rules.spec import DetectionDoc, FilterDoc
 from tocsin.rules.tree import Tree, all_of, any_of, codes_of, predicate, tests_of
+from tocsin.rules.view import warn_of_names
 
 
 class Clause(NamedTuple):
@@ -30,41 +31,54 @@ class Clause(NamedTuple):
 class Detection:
     """A compiled detection. `not_running` says why it cannot run; empty when it does.
 
-    `clauses` are what its tree was made of: its own document first, then its filters'.
+    `clauses` are what its tree was made of: its own document first, then its filters'. `steps` are
+    the trees of its correlation's steps, each narrowed by the whole.
     """
 
     doc: DetectionDoc
     tree: Tree
     clauses: tuple[Clause, ...]
     not_running: str = ""
+    steps: tuple[Tree, ...] = ()
 
     @property
     def fields(self) -> frozenset[str]:
         """The top-level fields that its tests read."""
-        return frozenset(field for test in tests_of(self.tree) for field in test.fields)
+        trees = (self.tree, *self.steps)
+        return frozenset(field for tree in trees for test in tests_of(tree) for field in test.fields)
 
-    def matcher(self, group_by: Sequence[str] = (), value: Sequence[str] = ()) -> Matcher:
-        """What the engine runs, with the fields to group by and to count."""
+    def readers(self, written: Sequence[str]) -> tuple[Reader, ...]:
+        """Readers of fields as this rule writes them."""
+        return readers(written, self.doc.vocabulary)
+
+    def flat(self, written: Sequence[str]) -> frozenset[str]:
+        """The top-level vendor fields that these readers read."""
+        return flat_fields(written, self.doc.vocabulary)
+
+    def matcher(
+        self, group_by: Sequence[str] = (), value: Sequence[str] = (), *, step: int | None = None
+    ) -> Matcher:
+        """What the engine runs, with the fields to group by and to count; of one step, or of the whole."""
         product = self.doc.product
+        tree = self.tree if step is None else self.steps[step]
         return Matcher(
             name=self.doc.meta.label,
             product=product,
-            codes=codes_of(self.tree),
-            matches=predicate(self.tree),
-            group_by=readers(group_by, product),
-            value=readers(value, product),
+            codes=codes_of(tree),
+            matches=predicate(tree),
+            group_by=self.readers(group_by),
+            value=self.readers(value),
         )
 
 
-def readers(fields: Sequence[str], product: str) -> tuple[Reader, ...]:
+def readers(fields: Sequence[str], vocabulary: Vocabulary) -> tuple[Reader, ...]:
     """Readers of fields as written."""
-    return tuple(reader(field_of(field, product)) for field in fields)
+    return tuple(reader(field_of(field, vocabulary)) for field in fields)
 
 
-def flat_fields(fields: Sequence[str], product: str) -> frozenset[str]:
-    """Those of the fields that are read as attributes."""
-    found = [field_of(field, product) for field in fields]
-    return frozenset(field.path for field in found if field.flat)
+def flat_fields(fields: Sequence[str], vocabulary: Vocabulary) -> frozenset[str]:
+    """The top-level vendor fields that reading these takes from the event's attributes."""
+    return frozenset(name for field in fields for name in field_of(field, vocabulary).attributes)
 
 
 def compile_detection(
@@ -77,55 +91,76 @@ def compile_detection(
     """The detection, its filters ANDed; None after a mistake."""
     params = {name: param.texts for name, param in doc.extension.params.items()}
     scope = Scope(
-        product=doc.product,
+        vocabulary=doc.vocabulary,
         problems=doc.problems,
         catalog=catalog,
         placeholders={**lists, **params},
         trusted=any(fnmatchcase(doc.meta.label, glob) for glob in trusted),
     )
-    tree = condition_tree(doc.selections, doc.conditions, scope)
+    correlate = doc.extension.correlate
+    tree, steps = condition_trees(doc.selections, doc.conditions, scope, correlate.steps if correlate else ())
     categories = doc.extension.categories
     category = [category_test(categories, scope)] if categories else []
     filtering = [Clause(filter_, _filter_scope(filter_, scope, lists)) for filter_ in filters]
     parts = [tree, *category, *(_filter_tree(clause, scope) for clause in filtering)]
     known = [part for part in parts if part is not None]
-    if len(known) < len(parts):
+    sorting = tuple(all_of([step, *known]) for step in steps if step is not None)
+    if len(known) < len(parts) or len(sorting) < len(steps):
         return None
     reason = scope.refused[0] if scope.refused else ""
-    if doc.taxonomy.casefold() == "ecs":
-        reason = "taxonomy ecs"
-        doc.problems.warning(doc.meta.mark, "this version does not read taxonomy ecs; the rule does not run")
     whole = all_of(known)
     if codes_of(whole) == frozenset():
         doc.problems.warning(doc.meta.mark, "no event can match: its code would have to be two at once")
-    return Detection(doc, whole, (Clause(doc, scope), *filtering), reason)
+    _warn_of_names(doc)
+    return Detection(doc, whole, (Clause(doc, scope), *filtering), reason, sorting)
+
+
+def _warn_of_names(doc: DetectionDoc) -> None:
+    """Fields to group by, to count and to show that no event's view holds."""
+    correlate, alert = doc.extension.correlate, doc.extension.alert
+    counted = (*correlate.group_by, *correlate.fields) if correlate else ()
+    warn_of_names((*counted, *alert.key, *alert.context), doc.vocabulary, doc.root, doc.problems)
 
 
 def condition_tree(
     selections: Mapping[str, Entry], conditions: Sequence[Scalar], scope: Scope
 ) -> Tree | None:
     """The tree of all conditions, several joined by OR; unused selections are warned of."""
+    return condition_trees(selections, conditions, scope)[0]
+
+
+def condition_trees(
+    selections: Mapping[str, Entry],
+    conditions: Sequence[Scalar],
+    scope: Scope,
+    steps: Sequence[Scalar] = (),
+) -> tuple[Tree | None, tuple[Tree | None, ...]]:
+    """As `condition_tree`, and the tree of each step; None in place of what has a mistake."""
     trees = {name: selection_tree(name, entry.node, scope) for name, entry in selections.items()}
     sound = {name: tree for name, tree in trees.items() if tree is not None}
-    parsed = [parse_condition(condition, sound, scope.problems, trees) for condition in conditions]
+    parsed = [parse_condition(condition, sound, scope.problems, trees) for condition in (*conditions, *steps)]
     used = {name for _, names in parsed for name in names}
-    alternatives = [tree for tree, _ in parsed if tree is not None]
-    complete = len(alternatives) == len(parsed) and len(sound) == len(trees)
+    found = [tree for tree, _ in parsed]
+    alternatives = [tree for tree in found[: len(conditions)] if tree is not None]
+    complete = len(alternatives) == len(conditions) and len(sound) == len(trees)
     if complete:
         for name, entry in selections.items():
             if name not in used and not name.startswith("_"):
                 scope.problems.warning(entry.key_mark, f'no condition uses the selection "{name}"; remove it')
-    return any_of(alternatives) if complete and alternatives else None
+    whole = any_of(alternatives) if complete and alternatives else None
+    return whole, tuple(found[len(conditions) :])
 
 
 def check_filter(filter_: FilterDoc, catalog: Catalog, lists: Mapping[str, tuple[str, ...]]) -> None:
     """Note the mistakes of a filter that no rule uses."""
-    scope = Scope(filter_.product, filter_.problems, catalog, lists, trusted=False)
+    scope = Scope(filter_.vocabulary, filter_.problems, catalog, lists, trusted=False)
     condition_tree(filter_.selections, filter_.conditions, scope)
 
 
 def _filter_scope(filter_: FilterDoc, scope: Scope, lists: Mapping[str, tuple[str, ...]]) -> Scope:
-    return Scope(filter_.product or scope.product, filter_.problems, scope.catalog, lists, trusted=False)
+    own = filter_.vocabulary
+    vocabulary = own if own.ecs or own.product else scope.vocabulary
+    return Scope(vocabulary, filter_.problems, scope.catalog, lists, trusted=False)
 
 
 def _filter_tree(clause: Clause, scope: Scope) -> Tree | None:

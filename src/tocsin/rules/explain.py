@@ -16,12 +16,13 @@ from tocsin.clock import format_duration
 from tocsin.model.alert import Reader
 from tocsin.model.event import Event
 from tocsin.model.rule import Rule
-from tocsin.rules.compile import Made
 from tocsin.rules.detections import Clause, Detection, condition_tree
 from tocsin.rules.document import Entry, Items, Node, Scalar, Table
-from tocsin.rules.fields import all_members, field_of
+from tocsin.rules.fields import Vocabulary, all_members, field_of
 from tocsin.rules.listing import needed_codes
+from tocsin.rules.made import Made
 from tocsin.rules.modifiers import Chain, parse_key
+from tocsin.rules.paths import members_of
 from tocsin.rules.placeholders import expanded
 from tocsin.rules.problems import Problems
 from tocsin.rules.scope import Scope
@@ -135,7 +136,7 @@ def _item(key: str, entry: Entry, within: Table, depth: int, scope: Scope) -> Pa
     parsed = parse_key(key, entry.key_mark, scope.problems)
     field, chain = parsed or (key, Chain())
     text = f"{key or 'anywhere'}: {_values(entry.node, chain, scope)}"
-    return Part(depth, text, holds, _reader(field, scope.product) if field else None)
+    return Part(depth, text, holds, _reader(field, scope.vocabulary) if field else None)
 
 
 def _values(node: Node, chain: Chain, scope: Scope) -> str:
@@ -147,9 +148,12 @@ def _values(node: Node, chain: Chain, scope: Scope) -> str:
     return (" and " if chain.all else " or ").join(text or "''" for text in told) + more
 
 
-def _reader(written: str, product: str) -> Callable[[Event], list[Any]]:
+def _reader(written: str, vocabulary: Vocabulary) -> Callable[[Event], list[Any]]:
     """Reads the field from the whole record: an event holds as attributes only what rules read so."""
-    return all_members(field_of(written, product)._replace(flat=False))
+    field = field_of(written, vocabulary)
+    if field.view is not None:
+        return lambda event: members_of(event.ecs.get(field.path))
+    return all_members(field._replace(flat=False))
 
 
 def _categories(base: Detection) -> Part:
@@ -159,7 +163,9 @@ def _categories(base: Detection) -> Part:
     folded = {code.casefold() for code in codes}
     text = f"category: {' or '.join(scalar.text for scalar in named)}"
     field = PROVIDERS[base.doc.product].code_field
-    return Part(0, text, lambda event: event.code.casefold() in folded, _reader(field, base.doc.product))
+    return Part(
+        0, text, lambda event: event.code.casefold() in folded, _reader(field, Vocabulary(base.doc.product))
+    )
 
 
 def _whole(tree: Tree | None) -> Predicate:

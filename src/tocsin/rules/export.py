@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from tocsin.catalog.provider import PROVIDERS
 from tocsin.errors import RuleError
 from tocsin.rules.compile import GENERATED
+from tocsin.rules.correlations.kind import CorrelationSpec
 from tocsin.rules.detections import Clause
 from tocsin.rules.document import Items, Node, Scalar, Table, plain
 from tocsin.rules.load import Loaded
@@ -22,7 +23,7 @@ from tocsin.rules.names import Names
 from tocsin.rules.placeholders import expanded
 from tocsin.rules.problems import Mark, Problems
 from tocsin.rules.scope import Scope
-from tocsin.rules.spec import CorrelationDoc, CorrelationSpec, DetectionDoc, Doc, Extension, FilterDoc
+from tocsin.rules.spec import CorrelationDoc, DetectionDoc, Doc, Extension, FilterDoc
 
 SIGMA_TYPES = (
     "event_count",

@@ -7,11 +7,16 @@ from collections.abc import Iterator, Sequence
 
 from tocsin.catalog.provider import PROVIDERS
 from tocsin.model.rule import SeverityBound, severity_rank
+from tocsin.rules.correlations import CORRELATIONS
 from tocsin.rules.correlations.counting import HIGHEST_COUNT, Bounds
+from tocsin.rules.correlations.kind import CorrelationSpec
 from tocsin.rules.document import Node, Scalar, Table, scalars
+from tocsin.rules.lint_headline import headline_told
+from tocsin.rules.lint_keys import lint_fields, lint_keys
 from tocsin.rules.lint_values import lint_selection
+from tocsin.rules.params import REFERENCE
 from tocsin.rules.problems import Mark, nearest
-from tocsin.rules.spec import CorrelationDoc, CorrelationSpec, DetectionDoc, Doc, FilterDoc
+from tocsin.rules.spec import CorrelationDoc, DetectionDoc, Doc, FilterDoc
 
 _TRIVIAL = {"gte": lambda n: n <= 1, "gt": lambda n: n < 1, "neq": lambda n: n < 1}
 _TRIVIAL |= {"lte": lambda n: n >= HIGHEST_COUNT, "lt": lambda n: n > HIGHEST_COUNT, "eq": lambda _n: False}
@@ -20,6 +25,7 @@ _TRIVIAL |= {"lte": lambda n: n >= HIGHEST_COUNT, "lt": lambda n: n > HIGHEST_CO
 def lint(docs: Sequence[Doc]) -> None:
     """Warn of values that can never match, of thresholds that always or never do, and of what is unused."""
     for doc in docs:
+        lint_keys(doc.root, doc.problems)
         match doc:
             case DetectionDoc():
                 _values(doc)
@@ -27,6 +33,7 @@ def lint(docs: Sequence[Doc]) -> None:
                 _counting(doc, doc.extension.correlate)
                 _params(doc)
             case CorrelationDoc():
+                _counted_rules(doc)
                 _counting(doc, doc.correlation)
                 _params(doc)
             case FilterDoc():
@@ -38,6 +45,7 @@ def _values(doc: DetectionDoc | FilterDoc) -> None:
     params = doc.extension.params if isinstance(doc, DetectionDoc) else ()
     for entry in doc.selections.values():
         lint_selection(entry.node, doc.problems, params)
+    lint_fields(doc.product, [entry.node for entry in doc.selections.values()], doc.problems)
 
 
 def _product(doc: DetectionDoc | FilterDoc) -> None:
@@ -50,12 +58,33 @@ def _product(doc: DetectionDoc | FilterDoc) -> None:
         )
 
 
+def _counted_rules(doc: CorrelationDoc) -> None:
+    seen: set[str] = set()
+    for reference in doc.references:
+        if reference.text in seen:
+            doc.problems.warning(reference.mark, f'"{reference.text}" is named twice; name it once')
+        seen.add(reference.text)
+
+
 def _counting(doc: DetectionDoc | CorrelationDoc, spec: CorrelationSpec | None) -> None:
-    if spec is not None:
+    if spec is not None and _counts(spec):
         _threshold(doc, spec)
         _counted_field(doc, spec)
-    if spec is not None or isinstance(doc, DetectionDoc):
+    if spec is not None or (isinstance(doc, DetectionDoc) and doc.extension.correlate is None):
         _severities(doc, spec)
+        _headline(doc, spec)
+
+
+def _counts(spec: CorrelationSpec) -> bool:
+    """Whether its score is a count of events or values; another score's bounds are its type's to judge."""
+    return CORRELATIONS[spec.type].seen is None
+
+
+def _headline(doc: DetectionDoc | CorrelationDoc, spec: CorrelationSpec | None) -> None:
+    group = spec.group_by if spec else doc.extension.alert.key
+    mark = _mark_at(doc.root, "tocsin", "alert", "title")
+    for told in headline_told(doc.extension.alert.title, group, doc.extension.params):
+        doc.problems.warning(mark, told)
 
 
 def _threshold(doc: DetectionDoc | CorrelationDoc, spec: CorrelationSpec) -> None:
@@ -78,7 +107,7 @@ def _severities(doc: DetectionDoc | CorrelationDoc, spec: CorrelationSpec | None
     level = doc.meta.level
     mark = _mark_at(doc.root, "tocsin", "alert", "severity")
     for bound in doc.extension.alert.severity:
-        told = _pointless(bound, spec.bounds if spec else None)
+        told = _pointless(bound, spec.bounds if spec else None) if spec is None or _counts(spec) else None
         if told is None and level is not None and severity_rank(bound.severity) <= severity_rank(level):
             told = f"severity never falls, and level is {level} already: {bound.severity} changes nothing"
         if told is not None:
@@ -105,9 +134,14 @@ def _scores_from(bound: SeverityBound, bounds: Bounds) -> Iterator[float]:
 
 def _params(doc: DetectionDoc | CorrelationDoc) -> None:
     """A param that is named nowhere; within a text its name as a word is enough."""
-    unset = [param for param in doc.extension.params.values() if not param.sets]
+    params = doc.extension.params
+    unset = [param for param in params.values() if not param.sets]
     texts = [scalar.text for scalar in _using(doc.root)] if unset else []
+    named = {found[1] for text in texts if (found := REFERENCE.fullmatch(text))}
+    misspelt = {nearest(name, params) for name in named - params.keys()}  # told already
     for param in unset:
+        if param.name in misspelt:
+            continue
         word = re.compile(rf"(?<!\w){re.escape(param.name)}(?!\w)")
         if not any(word.search(text) for text in texts):
             told = f'nothing uses the param "{param.name}"; write ${param.name} where it counts, or remove it'

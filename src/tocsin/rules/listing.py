@@ -9,8 +9,8 @@ from datetime import timedelta
 
 from tocsin.catalog import codes
 from tocsin.clock import format_duration
-from tocsin.rules.compile import Made
 from tocsin.rules.detections import Detection
+from tocsin.rules.made import Made
 from tocsin.rules.tree import codes_of
 
 _TECHNIQUE = re.compile(r"attack\.(t\d{4}(?:\.\d{3})?)", re.IGNORECASE)

@@ -9,17 +9,18 @@ from typing import NamedTuple
 from tocsin.catalog import lookup
 from tocsin.errors import RuleError, RuleErrors
 from tocsin.model.compiled import RuleSet
+from tocsin.model.place import Locator
 from tocsin.rules.cases import Case
-from tocsin.rules.compile import Made, bases_of, correlation_rule, plain_rule, shorthand_rule
-from tocsin.rules.detections import Detection, check_filter, compile_detection
 from tocsin.rules.document import MAX_BYTES
+from tocsin.rules.linker import Known, Linker
 from tocsin.rules.lint import lint
+from tocsin.rules.made import Made
 from tocsin.rules.names import Names, Unread, check_unique
 from tocsin.rules.overlay import Overlay, read_overlay
 from tocsin.rules.parse import parse_file
 from tocsin.rules.problems import Mark, Problems
 from tocsin.rules.scope import Catalog
-from tocsin.rules.spec import CorrelationDoc, DetectionDoc, Doc, FilterDoc
+from tocsin.rules.spec import Doc, FilterDoc
 
 SUFFIXES = (".yml", ".yaml")
 _START = Mark(1, 1)
@@ -44,16 +45,19 @@ def load_rules(
     lists: Mapping[str, Path] | None = None,
     trusted: Sequence[str] = (),
     catalog: Catalog | None = None,
+    locator: Locator | None = None,
 ) -> RuleSet:
     """The rules of files and folders (`*.yml`, `*.yaml`, in folders of folders too).
 
     `lists` are files of one text a line, for `|expand`; `trusted` are globs of the names of rules
-    whose regular expressions may run on `re`.
+    whose regular expressions may run on `re`; `locator` finds the places of addresses.
 
     Raises:
         RuleErrors: every mistake of every file; no rule was loaded.
     """
-    return load(paths, overlay=overlay, lists=lists, trusted=trusted, catalog=catalog).ruleset
+    return load(
+        paths, overlay=overlay, lists=lists, trusted=trusted, catalog=catalog, locator=locator
+    ).ruleset
 
 
 def load(
@@ -63,6 +67,7 @@ def load(
     lists: Mapping[str, Path] | None = None,
     trusted: Sequence[str] = (),
     catalog: Catalog | None = None,
+    locator: Locator | None = None,
     some_missing: bool = False,
 ) -> Loaded:
     """As `load_rules`, with the tests that stand in the files.
@@ -80,7 +85,8 @@ def load(
     site.check_names([doc.meta for doc in docs if not isinstance(doc, FilterDoc)], unread)
     found_lists = {name: _read_list(path, told) for name, path in (lists or {}).items()}
     check_unique(docs)
-    made = _Linker(docs, Names(docs, unread), site, catalog or lookup, found_lists, trusted=trusted).rules()
+    known = Known(catalog or lookup, found_lists, tuple(trusted), locator)
+    made = Linker(docs, Names(docs, unread), site, known).rules()
     lint(docs)
     errors = [error for problems in told for error in _in_order(problems.errors)]
     warnings = tuple(warning for problems in told for warning in _in_order(problems.warnings))
@@ -156,116 +162,3 @@ def _ruleset(made: Sequence[Made], warnings: tuple[RuleError, ...]) -> RuleSet:
 def _cases(docs: Sequence[Doc]) -> dict[str, tuple[Case, ...]]:
     tested = [doc for doc in docs if not isinstance(doc, FilterDoc) and doc.extension.tests]
     return {doc.meta.id: doc.extension.tests for doc in tested if not isinstance(doc, FilterDoc)}
-
-
-class _Linker:
-    """Documents to rules: resolves names, applies filters and the overlay."""
-
-    def __init__(
-        self,
-        docs: Sequence[Doc],
-        names: Names,
-        site: Overlay,
-        catalog: Catalog,
-        lists: Mapping[str, tuple[str, ...]],
-        *,
-        trusted: Sequence[str],
-    ) -> None:
-        self._docs, self._site, self._catalog = docs, site, catalog
-        self._lists, self._trusted = lists, trusted
-        self._names = names
-        self._generating: set[int] = set()
-        self._counted: set[int] = set()
-
-    def rules(self) -> list[Made]:
-        """Every rule that can alert and is enabled, in file order."""
-        detections = self._detections()
-        found: dict[int, list[Made]] = {}
-        for doc in self._docs:
-            if isinstance(doc, CorrelationDoc) and (made := self._correlation(doc, detections)):
-                found[id(doc)] = [made]
-        for doc in self._docs:
-            detection = detections.get(id(doc))
-            if isinstance(doc, DetectionDoc) and detection is not None:
-                found[id(doc)] = self._own_rules(doc, detection)
-        self._check_shown_names([doc for doc in self._docs if found.get(id(doc))])
-        return [made for doc in self._docs for made in found.get(id(doc), ()) if self._enabled(doc)]
-
-    def _check_shown_names(self, docs: Sequence[Doc]) -> None:
-        """Rules that alert are told apart by their names."""
-        shown: dict[str, Doc] = {}
-        for doc in docs:
-            meta = doc.meta
-            earlier = shown.setdefault(meta.label, doc).meta
-            if earlier is meta or earlier.file == meta.file:
-                continue  # within one file it is told already
-            message = f'"{meta.label}" is what {earlier.place} is called, too; give one another name'
-            if meta.name:
-                doc.problems.error(meta.name_mark, message)
-            else:
-                doc.problems.warning(meta.name_mark, message)
-
-    def _enabled(self, doc: Doc) -> bool:
-        return self._site.of(doc.meta).enabled
-
-    def _detections(self) -> dict[int, Detection]:
-        filters = self._filters()
-        found: dict[int, Detection] = {}
-        for doc in self._docs:
-            if isinstance(doc, DetectionDoc):
-                own = filters.get(id(doc), [])
-                detection = compile_detection(doc, own, self._catalog, self._lists, self._trusted)
-                if detection is not None:
-                    found[id(doc)] = detection
-        return found
-
-    def _filters(self) -> dict[int, list[FilterDoc]]:
-        """The filters of each detection, by the detection's identity."""
-        found: dict[int, list[FilterDoc]] = {}
-        for filter_ in self._docs:
-            if isinstance(filter_, FilterDoc):
-                targets = self._targets(filter_)
-                for target in targets:
-                    found.setdefault(id(target), []).append(filter_)
-                if not targets:  # nobody else judges what it says
-                    check_filter(filter_, self._catalog, self._lists)
-        return found
-
-    def _targets(self, filter_: FilterDoc) -> list[Doc]:
-        if filter_.rules:
-            named = [self._names.find(reference, filter_.problems) for reference in filter_.rules]
-            return [doc for doc in named if doc is not None]
-        return [
-            doc
-            for doc in self._docs
-            if isinstance(doc, DetectionDoc) and (not filter_.product or doc.product == filter_.product)
-        ]
-
-    def _correlation(self, doc: CorrelationDoc, detections: Mapping[int, Detection]) -> Made | None:
-        spec = doc.correlation
-        bases = bases_of(doc, self._names)
-        for base in bases:
-            self._counted.add(id(base))
-            if (spec is not None and spec.generate) or doc.generate:
-                self._generating.add(id(base))
-        if spec is None or len(bases) < len(spec.rules):
-            return None
-        compiled = [detections[id(base)] for base in bases if id(base) in detections]
-        if len(compiled) < len(bases):
-            return None  # a base rule has a mistake of its own, told already
-        return correlation_rule(doc, spec, compiled, self._site.of(doc.meta))
-
-    def _own_rules(self, doc: DetectionDoc, detection: Detection) -> list[Made]:
-        """What a detection alerts of itself, and what its `correlate` does."""
-        override = self._site.of(doc.meta)
-        correlate = doc.extension.correlate
-        found: list[Made] = []
-        if correlate is not None:
-            found.append(shorthand_rule(detection, correlate, override))
-        counted = correlate is not None or id(doc) in self._counted
-        generates = (
-            doc.generate or id(doc) in self._generating or (correlate is not None and correlate.generate)
-        )
-        if not counted or generates:
-            found.append(plain_rule(detection, override, beside_correlation=correlate is not None))
-        return found

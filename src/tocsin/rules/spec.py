@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import cast
 
+from tocsin.catalog.provider import ECS
 from tocsin.model.rule import SEVERITIES, Severity, SeverityBound
 from tocsin.rules.cases import Case
-from tocsin.rules.correlations.counting import Bounds
+from tocsin.rules.correlations.kind import CorrelationSpec
 from tocsin.rules.document import Entry, Node, Scalar, Table
+from tocsin.rules.fields import Vocabulary
 from tocsin.rules.params import Param
 from tocsin.rules.problems import Mark, Problems, did_you_mean
 from tocsin.rules.section import Section
@@ -44,23 +46,6 @@ class Meta:
     def place(self) -> str:
         """`file:line`, for messages about two places."""
         return f"{self.file}:{self.name_mark.line}"
-
-
-@dataclass(frozen=True, slots=True)
-class CorrelationSpec:
-    """A correlation, of Sigma's own document or of `tocsin.correlate`."""
-
-    type: str
-    mark: Mark
-    rules: tuple[Scalar, ...]
-    group_by: tuple[str, ...]
-    timespan_ms: int
-    bounds: Bounds
-    fields: tuple[str, ...] = ()
-    aliases: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    highest: float = 0
-    allow_missing: bool = False
-    generate: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +90,11 @@ class DetectionDoc:
     extension: Extension
     problems: Problems
 
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """What its field names mean."""
+        return Vocabulary(self.product, ecs=self.taxonomy == ECS)
+
 
 @dataclass(frozen=True, slots=True)
 class CorrelationDoc:
@@ -129,10 +119,16 @@ class FilterDoc:
     meta: Meta
     root: Table
     product: str
+    taxonomy: str
     rules: tuple[Scalar, ...]
     selections: Mapping[str, Entry]
     conditions: tuple[Scalar, ...]
     problems: Problems
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """What its field names mean."""
+        return Vocabulary(self.product, ecs=self.taxonomy == ECS)
 
 
 Doc = DetectionDoc | CorrelationDoc | FilterDoc
@@ -193,6 +189,11 @@ def product_of(section: Section) -> str:
     """The product of a document's logsource, case-folded; empty for any."""
     logsource = section.section("logsource")
     return logsource.text("product").casefold() if logsource else ""
+
+
+def taxonomy_of(section: Section) -> str:
+    """Whose field names the document uses, case-folded; empty for those of its logsource."""
+    return section.text("taxonomy").casefold()
 
 
 def document_kind(section: Section) -> str | None:

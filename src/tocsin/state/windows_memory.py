@@ -8,17 +8,17 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
-from heapq import heapify, heappop, heappush, nsmallest
+from heapq import heapify, heappop, heappush
 from operator import itemgetter
-from typing import Any
 
 from tocsin.model.compiled import WindowSpec
 from tocsin.protocols import Counted, Observations
 from tocsin.state.distinct import Distinct
+from tocsin.state.generations import LONG_AGO, Generations
+from tocsin.state.ledgers_memory import MemoryLedgers
 from tocsin.state.members import append, changed, droppable, insert, pack_one, unpack_one
 from tocsin.state.tumbling import Tumbling
 
-_LONG_AGO = -(1 << 62)
 _LOOK_EVERY = 8  # places of an array (four members) between looks at what can go
 Batch = list[tuple[int, str]]
 _by_time = itemgetter(0)
@@ -29,13 +29,17 @@ class MemoryWindows:
 
     def __init__(self) -> None:
         self._states: dict[tuple[str, str], _Sliding | _Values | _Closing] = {}
+        self._ledgers = MemoryLedgers()
         self._committed: dict[str, int] = {}
 
     def observe(self, tenant: str, seen: Sequence[Observations], *, committed_ms: int) -> list[Counted]:
         self._committed[tenant] = committed_ms
         counted: list[Counted] = []
-        for spec, groups in seen:
-            self._state(tenant, spec).observe(spec, groups, committed_ms, counted)
+        for spec, groups, members in seen:
+            if spec.ledger:
+                counted += self._ledgers.observe(tenant, spec, members, committed_ms)
+            else:
+                self._state(tenant, spec).observe(spec, groups, committed_ms, counted)
         return counted
 
     def due(
@@ -47,16 +51,23 @@ class MemoryWindows:
         committed_ms: int | None = None,
     ) -> list[Counted]:
         if committed_ms is None:
-            committed_ms = self._committed.get(tenant, _LONG_AGO)
+            committed_ms = self._committed.get(tenant, LONG_AGO)
         counted: list[Counted] = []
         for spec in specs:
             state = self._states.get((tenant, spec.state))
-            if isinstance(state, _Closing):
+            if spec.ledger:
+                counted += self._ledgers.due(tenant, spec, watermark_ms, committed_ms)
+            elif isinstance(state, _Closing):
                 counted += state.due(spec, watermark_ms, committed_ms)
         return counted
 
     def sweep(self, tenant: str, specs: Sequence[WindowSpec], *, committed_ms: int) -> int:
-        return sum(self._state(tenant, spec).sweep(spec, committed_ms) for spec in specs)
+        return sum(
+            self._ledgers.sweep(tenant, spec, committed_ms)
+            if spec.ledger
+            else self._state(tenant, spec).sweep(spec, committed_ms)
+            for spec in specs
+        )
 
     def _state(self, tenant: str, spec: WindowSpec) -> _Sliding | _Values | _Closing:
         state = self._states.get((tenant, spec.state))
@@ -66,38 +77,7 @@ class MemoryWindows:
         return state
 
 
-class _Generations:
-    """Groups by when they were last seen. `newest` is the newest time of any member of the young."""
-
-    def __init__(self) -> None:
-        self.young: dict[str, Any] = {}
-        self.old: dict[str, Any] = {}
-        self.newest = _LONG_AGO
-        self.old_newest = _LONG_AGO
-
-    def turn(self, horizon_ms: int) -> None:
-        """Let the old go when all of it is older than `horizon_ms`, and let the young be old."""
-        if self.old_newest < horizon_ms and self.newest > _LONG_AGO:
-            self.old, self.old_newest = self.young, self.newest
-            self.young, self.newest = {}, _LONG_AGO
-
-    def shrink(self, max_groups: int) -> int:
-        """Drop the groups with the oldest newest members, beyond `max_groups`; how many."""
-        excess = len(self.young) + len(self.old) - max_groups
-        if excess <= 0:
-            return 0
-        ages = [(_newest(held), group) for groups in (self.young, self.old) for group, held in groups.items()]
-        for _, group in nsmallest(excess, ages):
-            self.drop(group)
-        return excess
-
-    def drop(self, group: str) -> None:
-        """Forget one group."""
-        if self.young.pop(group, None) is None:
-            self.old.pop(group, None)
-
-
-class _Sliding(_Generations):
+class _Sliding(Generations):
     """Event counts: a group is a packed integer or an array of members."""
 
     def __init__(self) -> None:
@@ -133,7 +113,7 @@ class _Sliding(_Generations):
                 insert(held, batch)
                 windows = changed(held, spec.span_ms, batch, floor) if len(held) >= 2 * floor else []
             newest = max(newest, at_ms)
-            floored = bool(windows) and windows[0][0] < self.floor_until.get(group, _LONG_AGO)
+            floored = bool(windows) and windows[0][0] < self.floor_until.get(group, LONG_AGO)
             if before // _LOOK_EVERY != len(held) // _LOOK_EVERY:
                 self._prune(spec, group, held, committed_ms)
             if len(held) > 2 or windows:  # noqa: PLR2004 - one member is a time and a hash
@@ -148,7 +128,7 @@ class _Sliding(_Generations):
         last = held[2 * drop - 2]
         del held[: 2 * drop]
         if last >= committed_ms - spec.span_ms:
-            self.floor_until[group] = max(last + spec.span_ms + 1, self.floor_until.get(group, _LONG_AGO))
+            self.floor_until[group] = max(last + spec.span_ms + 1, self.floor_until.get(group, LONG_AGO))
         if not held:
             self.drop(group)
 
@@ -161,7 +141,7 @@ class _Sliding(_Generations):
         return dropped
 
 
-class _Values(_Generations):
+class _Values(Generations):
     """Distinct values: a group is a packed integer or `Distinct`."""
 
     def observe(
@@ -196,7 +176,7 @@ class _Values(_Generations):
         return self.shrink(spec.max_groups)
 
 
-class _Closing(_Generations):
+class _Closing(Generations):
     """Tumbling windows, and a heap of when the open ones end (an entry may be out of date)."""
 
     def __init__(self) -> None:
@@ -269,14 +249,3 @@ def _distinct(held: Distinct | int | None) -> Distinct:
         at_ms, value = unpack_one(held)
         distinct.put(value, at_ms)
     return distinct
-
-
-def _newest(held: Any) -> int:
-    """The time of a group's newest member."""
-    if isinstance(held, int):
-        return unpack_one(held)[0]
-    if isinstance(held, Distinct):
-        return held.times[-1]
-    if isinstance(held, Tumbling):
-        return held.members[-2] if held.members else held.closed_until or _LONG_AGO
-    return int(held[-2])

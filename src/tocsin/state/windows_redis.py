@@ -9,7 +9,6 @@ See `lua/observe.lua` for what is in them, and for the few groups that grow too 
 from __future__ import annotations
 
 from array import array
-from base64 import urlsafe_b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from hashlib import blake2b
 from itertools import chain, islice, repeat
@@ -17,8 +16,11 @@ from struct import Struct
 from typing import NamedTuple
 
 from tocsin.model.compiled import WindowSpec
+from tocsin.model.ledger import Scored
 from tocsin.protocols import Counted, Observations
 from tocsin.state.connection import Store
+from tocsin.state.ledgers_redis import RedisLedgers
+from tocsin.state.window_keys import BACKSTOP_MS, Keys, WindowKeys, digest
 
 _RECORD = Struct(">q8s").pack
 _CALL_GROUPS = 5_000  # groups of one script call; a longer call would keep other clients waiting
@@ -29,7 +31,6 @@ _SWEEP_STEPS = 100  # looks of one sweep, shared by the rules
 _SWEEP_EVERY_MS = 300_000  # of event time, at the latest: a round looks at every group
 _LONG_AGO = -(1 << 62)
 Batch = list[tuple[int, str]]
-_BACKSTOP_MS = 7 * 24 * 3_600_000  # state expires by the watermark; this is for what nobody sweeps
 
 
 class RedisWindows:
@@ -40,18 +41,21 @@ class RedisWindows:
         self._observe = store.script("observe")
         self._due = store.script("due")
         self._sweep = store.script("sweep")
-        self._keys: dict[tuple[str, str], _Keys] = {}
+        self._keys_of = WindowKeys(store).of
+        self._ledgers = RedisLedgers(store, self._keys_of)
         self._digests = _Digests()
         self._committed: dict[str, int] = {}
         self._censuses: dict[tuple[str, str], _Census] = {}
 
     def observe(self, tenant: str, seen: Sequence[Observations], *, committed_ms: int) -> list[Counted]:
         self._committed[tenant] = committed_ms
+        kept = [one for one in seen if one.spec.ledger]
+        counting = [one for one in seen if not one.spec.ledger] if kept else seen
         return [
             Counted(*call.names[number - 1], windows, size, floored)
-            for call in self._calls(tenant, seen, committed_ms)
+            for call in self._calls(tenant, counting, committed_ms)
             for number, size, floored, windows in _rows(self._observe(call.keys, call.args))
-        ]
+        ] + self._ledgers.observe(tenant, kept, committed_ms)
 
     def due(
         self,
@@ -63,14 +67,15 @@ class RedisWindows:
     ) -> list[Counted]:
         if committed_ms is None:
             committed_ms = self._committed.get(tenant, _LONG_AGO)
-        closing = [spec for spec in specs if spec.closes]
+        closing = [spec for spec in specs if spec.closes and not spec.ledger]
         with self._store.reaching():
             pipeline = self._store.pipeline()
             for spec in closing:
                 deadlines = self._keys_of(tenant, spec.state).deadlines
                 pipeline.zrangebyscore(deadlines, "-inf", f"({watermark_ms}")
             reached = pipeline.execute() if closing else []
-        counted: list[Counted] = []
+        ledgers = [spec for spec in specs if spec.ledger]
+        counted = self._ledgers.due(tenant, ledgers, watermark_ms, committed_ms)
         for spec, names in zip(closing, reached, strict=True):
             for start in range(0, len(names), _CALL_GROUPS):
                 counted += self._decide(
@@ -83,7 +88,7 @@ class RedisWindows:
     ) -> list[Counted]:
         keys = self._keys_of(tenant, spec.state)
         values = int(spec.counts == "values")
-        args = [watermark_ms, committed_ms, spec.span_ms, spec.floor, values, spec.span_ms + _BACKSTOP_MS]
+        args = [watermark_ms, committed_ms, spec.span_ms, spec.floor, values, spec.span_ms + BACKSTOP_MS]
         groups = chain.from_iterable((digest(name), name) for name in names)
         return [
             Counted(spec.state, names[number - 1].decode("utf-8", "surrogatepass"), windows, size, floored)
@@ -101,7 +106,8 @@ class RedisWindows:
         keys, census = self._keys_of(tenant, spec.state), self._census(tenant, spec.state)
         if not census.is_due(spec, committed_ms):
             return 0
-        about = (_kind(spec), committed_ms - spec.span_ms, keys.stem, keys.superseded)
+        horizon_ms = committed_ms if spec.ledger else committed_ms - spec.span_ms
+        about = (_kind(spec), horizon_ms, keys.stem, keys.superseded)
         dropped = 0
         for _ in range(steps):
             asked_from = 0 if census.excess else spec.max_groups
@@ -122,7 +128,7 @@ class RedisWindows:
             census = self._censuses[tenant, state] = _Census()
         return census
 
-    def _drop(self, keys: _Keys, fields: Sequence[bytes]) -> None:
+    def _drop(self, keys: Keys, fields: Sequence[bytes]) -> None:
         if not fields:
             return
         own = [stem + field for field in fields for stem in (keys.stem, keys.superseded)]
@@ -137,7 +143,7 @@ class RedisWindows:
         ids = _Digests()
         if len(self._digests) > _REMEMBERED:
             self._digests = _Digests()
-        for spec, groups in seen:
+        for spec, groups, _ in seen:
             # Values are other rules' groups (users, addresses) and come again; event ids do not.
             members = self._digests if spec.counts == "values" else ids
             for portion in _portions(groups):
@@ -157,7 +163,7 @@ class RedisWindows:
         self._census(tenant, spec.state).seen += len(groups)
         values = int(spec.counts == "values")
         keep = -1 if spec.keep is None else spec.keep
-        args += (_kind(spec), spec.span_ms, keep, spec.floor, spec.span_ms + _BACKSTOP_MS)
+        args += (_kind(spec), spec.span_ms, keep, spec.floor, spec.span_ms + BACKSTOP_MS)
         args += (keys.stem, keys.superseded, values, len(groups))
         args += [fields[group] for group in groups]
         args += [
@@ -166,25 +172,6 @@ class RedisWindows:
         ]
         if spec.closes:
             args += [group.encode("utf-8", "surrogatepass") for group in groups]
-
-    def _keys_of(self, tenant: str, state: str) -> _Keys:
-        keys = self._keys.get((tenant, state))
-        if keys is None:
-            text = f"{len(tenant)}:{tenant}{state}".encode("utf-8", "surrogatepass")
-            scope = urlsafe_b64encode(digest(text)).rstrip(b"=")
-            key = self._store.key
-            keys = _Keys(key("g", scope), key("due", scope), key("w", scope, b""), key("r", scope, b""))
-            self._keys[tenant, state] = keys
-        return keys
-
-
-class _Keys(NamedTuple):
-    """Of one rule and tenant. The stems begin the keys of groups too large for a field of `groups`."""
-
-    groups: bytes
-    deadlines: bytes
-    stem: bytes
-    superseded: bytes
 
 
 class _Digests(dict[str, bytes]):
@@ -244,13 +231,8 @@ class _Census:
         return self.excess > 0
 
 
-def digest(data: bytes) -> bytes:
-    """The 8 bytes that stand for a group or a member."""
-    return blake2b(data, digest_size=8).digest()
-
-
 def _kind(spec: WindowSpec) -> str:
-    return "closing" if spec.closes else spec.counts
+    return "members" if spec.ledger else "closing" if spec.closes else spec.counts
 
 
 def _packed(batch: Batch, members: _Digests) -> bytes:
@@ -268,12 +250,14 @@ def _portions(groups: Mapping[str, Batch]) -> Iterator[Mapping[str, Batch]]:
         yield {name: groups[name] for name in portion}
 
 
-def _rows(flat: Sequence[int]) -> Iterator[tuple[int, int, bool, list[tuple[int, int]]]]:
+def _rows(flat: Sequence[int]) -> Iterator[tuple[int, int, bool, list[Scored]]]:
     """Group number, size, floored, windows: as the scripts answer."""
     at = 0
     while at < len(flat):
         number, size, floored, count = flat[at : at + 4]
         after = at + 4 + 2 * count
-        windows = list(zip(flat[at + 4 : after : 2], flat[at + 5 : after : 2], strict=True)) if count else []
+        windows: list[Scored] = (
+            list(zip(flat[at + 4 : after : 2], flat[at + 5 : after : 2], strict=True)) if count else []
+        )
         yield number, size, bool(floored), windows
         at = after

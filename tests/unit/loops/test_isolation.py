@@ -60,7 +60,7 @@ def _event(name: str, seconds: float = 0) -> Event:
 def _rules(correlation: Count | None = None) -> RuleSet:
     matcher = Matcher("seen", "auth0", None, None, (lambda event: event.id,))
     if correlation is None:
-        return RuleSet((CompiledRule(RULE, (matcher,)),))
+        return RuleSet((CompiledRule(RULE, (matcher,), group=matcher.group_by),))
     return RuleSet((CompiledRule(FEW, (Matcher("few", "auth0", None, None),), correlation),))
 
 

@@ -145,7 +145,7 @@ def test_a_condition_holds_for_its_counts(load_text: LoadText, condition: str, c
     correlation = _only(load_text(_counted(condition))).correlation
 
     assert correlation is not None
-    assert [count for count in range(1, 7) if correlation.holds(correlation.score(count))] == counts
+    assert [count for count in range(1, 7) if correlation.holds(count)] == counts
 
 
 @pytest.mark.parametrize(

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import cast
 
 from tocsin.model.compiled import WindowSpec
+from tocsin.model.ledger import Scored
 
 OPERATORS: dict[str, Callable[[float, float], bool]] = {
     "gte": operator.ge,
@@ -70,18 +71,14 @@ class Count:
     spec: WindowSpec
     bounds: Bounds
 
-    def score(self, count: int) -> float:
-        """The count itself."""
-        return float(count)
-
     def holds(self, score: float) -> bool:
         """Whether the count is within the bounds."""
         return self.bounds.holds(score)
 
-    def true(self, windows: list[tuple[int, int]]) -> list[tuple[int, float]]:
+    def true(self, windows: Sequence[Scored]) -> list[Scored]:
         """The windows within the bounds: all of them where the floor is what the bounds ask for."""
         if self.bounds.monotone:
-            return cast("list[tuple[int, float]]", windows)  # an int is a float; copying costs
+            return cast("list[Scored]", windows)  # copying costs
         return [(at_ms, count) for at_ms, count in windows if self.bounds.holds(count)]
 
 

@@ -3,11 +3,34 @@
 from __future__ import annotations
 
 from tocsin.model.compiled import Correlation
-from tocsin.rules.correlations.counting import Bounds, count_in_windows
+from tocsin.rules.correlations.bounds import condition_of, fields_ignored, read_bounds
+from tocsin.rules.correlations.counting import count_in_windows
+from tocsin.rules.correlations.keys import COMPARED, IGNORED_FIELD, condition
+from tocsin.rules.correlations.kind import CorrelationSpec, CorrelationType, Counting, Reading
 
-COUNTS_FIELD = False
+EXAMPLE = "{gte: 10}"
 
 
-def build(state: str, span_ms: int, bounds: Bounds, highest: float) -> Correlation:
+def read(reading: Reading) -> Counting | None:
+    """The bounds of the count."""
+    section = condition_of(reading, EXAMPLE)
+    if section is None:
+        return None
+    compared = read_bounds(reading, section, EXAMPLE)
+    fields_ignored(section, "event_count")
+    section.done()
+    return Counting(*compared) if compared else None
+
+
+def build(state: str, spec: CorrelationSpec, highest: float) -> Correlation:
     """An event count, ready to run."""
-    return count_in_windows(state, span_ms, bounds, counts="events", highest=highest)
+    return count_in_windows(state, spec.timespan_ms, spec.bounds, counts="events", highest=highest)
+
+
+EVENT_COUNT = CorrelationType(
+    summary="so many events in the window",
+    read=read,
+    build=build,
+    example=EXAMPLE,
+    keys={"condition": condition({**COMPARED, "field": IGNORED_FIELD})},
+)

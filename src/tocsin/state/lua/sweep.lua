@@ -8,6 +8,10 @@ local kind, horizon, stem, superseded = ARGV[3], tonumber(ARGV[4]), ARGV[5], ARG
 local asked = redis.call('HLEN', KEYS[1]) > tonumber(ARGV[7])
 
 local function newest_moved_out(key)
+  if kind == 'members' then
+    local until_ = redis.call('GETRANGE', key, 0, 7)
+    return #until_ == 8 and number_at(until_, 0) or nil
+  end
   if kind == 'values' then return tonumber(redis.call('ZREVRANGE', key, 0, 0, 'WITHSCORES')[2] or nil) end
   local time = redis.call('GETRANGE', key, -16, -9)
   return #time == 8 and number_at(time, 0) or nil
@@ -15,6 +19,7 @@ end
 
 local function newest(field, raw)
   if raw == '' then return newest_moved_out(stem .. field) end
+  if kind == 'members' then return number_at(raw, 0) end -- how long it lasts
   if kind == 'closing' and #raw == 16 then return number_at(raw, 0) end -- the end of what it forgot
   return number_at(raw, #raw - 16)
 end

@@ -1,0 +1,112 @@
+"""The members of one group: `[time, member, value, …]`, sorted by time and member, each once.
+
+24 bytes a member, as they are dumped. What is in order is appended; what comes late finds its place
+by bisection.
+"""
+
+from __future__ import annotations
+
+import sys
+from array import array
+from collections.abc import Callable, Iterable, Sequence
+from operator import or_
+
+from tocsin.model.ledger import Seen
+
+WIDTH = 3  # places of the array a member takes
+SIZE = 8 * WIDTH  # bytes
+
+Merge = Callable[[int, int], int]
+
+
+class Members:
+    """Members in time order; places count in members."""
+
+    __slots__ = ("_flat", "_merge")
+
+    def __init__(self, dumped: bytes = b"", *, merge: Merge = or_) -> None:
+        """`merge` makes one value of two of the same member; it must not care for their order."""
+        self._flat = array("q")
+        self._flat.frombytes(dumped)
+        if sys.byteorder == "big":
+            self._flat.byteswap()
+        self._merge = merge
+
+    def __len__(self) -> int:
+        """How many."""
+        return len(self._flat) // WIDTH
+
+    def dump(self) -> bytes:
+        """All of them, little-endian."""
+        if sys.byteorder == "big":
+            swapped = array("q", self._flat)
+            swapped.byteswap()
+            return swapped.tobytes()
+        return self._flat.tobytes()
+
+    def add(self, batch: Iterable[Seen]) -> None:
+        """Add members; one that is known only has its value merged."""
+        for time_ms, member, value in sorted(batch):
+            flat = self._flat
+            if not flat or flat[-WIDTH] < time_ms:
+                flat.extend((time_ms, member, value))
+                continue
+            place = self._place(time_ms, member)
+            at = place * WIDTH
+            if at < len(flat) and flat[at] == time_ms and flat[at + 1] == member:
+                flat[at + 2] = self._merge(flat[at + 2], value)
+            else:
+                flat[at:at] = array("q", (time_ms, member, value))
+
+    def first_at(self, time_ms: int) -> int:
+        """The place of the first member at `time_ms` or later."""
+        low, high = 0, len(self)
+        while low < high:
+            middle = (low + high) // 2
+            if self._flat[middle * WIDTH] < time_ms:
+                low = middle + 1
+            else:
+                high = middle
+        return low
+
+    def time(self, place: int) -> int:
+        """The time of one, in milliseconds; places count from the end where they are negative."""
+        return self._flat[place * WIDTH]
+
+    def times(self, first: int = 0, after: int | None = None) -> Sequence[int]:
+        """The times of some."""
+        return self._column(0, first, after)
+
+    def names(self, first: int = 0, after: int | None = None) -> Sequence[int]:
+        """What names them, of some."""
+        return self._column(1, first, after)
+
+    def values(self, first: int = 0, after: int | None = None) -> Sequence[int]:
+        """The values of some."""
+        return self._column(2, first, after)
+
+    def drop(self, count: int) -> None:
+        """Let the oldest go."""
+        del self._flat[: count * WIDTH]
+
+    def keep_only(self, places: Iterable[int]) -> None:
+        """Let all others go."""
+        kept = array("q")
+        for place in places:
+            kept.extend(self._flat[place * WIDTH : (place + 1) * WIDTH])
+        self._flat = kept
+
+    def _column(self, which: int, first: int, after: int | None) -> Sequence[int]:
+        end = len(self._flat) if after is None else after * WIDTH
+        return self._flat[first * WIDTH + which : end : WIDTH]
+
+    def _place(self, time_ms: int, member: int) -> int:
+        """Where (time, member) is, or belongs."""
+        low, high, flat = self.first_at(time_ms), len(self), self._flat
+        while low < high:
+            middle = (low + high) // 2
+            if (flat[middle * WIDTH], flat[middle * WIDTH + 1]) < (time_ms, member):
+                low = middle + 1
+            else:
+                high = middle
+        return low

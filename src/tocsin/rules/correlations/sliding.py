@@ -1,0 +1,169 @@
+"""Ledgers of sliding windows `[t - span, t]` that are judged by all their members.
+
+A type brings the law (`Judge`): the scores of some instants, given the members of all their windows.
+Where a higher score can only come of more members it is asked at once; else when the watermark has
+passed the instant, because a late event could still change the answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from struct import Struct
+from typing import NamedTuple, Protocol
+
+from tocsin.model.alert import NEVER_MS
+from tocsin.model.ledger import Ledger, LedgerKind, Scored, Seen
+from tocsin.rules.correlations.members import Members
+
+MAX_MEMBERS = 10_000  # of a group; then the oldest go first and the alert says so
+_SLACK = 8  # when there are too many, one in so many goes: else every batch would move all
+_HEAD = Struct("<q")  # floor_until
+
+
+class Judge(Protocol):
+    """Scores of instants. Pure."""
+
+    def __call__(self, members: Members, span_ms: int, from_ms: int, until_ms: int) -> list[Scored]:
+        """The scored instants in `[from_ms, until_ms)`, ascending; each is the time of a member.
+
+        `members` hold whatever is in the windows that end there. An instant without a score is left
+        out.
+        """
+
+
+class Law(NamedTuple):
+    """What a sliding type is: its span, its judge, and whether it may be judged at once.
+
+    `ends`: only instants with a member of such a value can have a score (None: any); while none
+    comes, nothing is judged. `merge` makes one value of two of one member.
+    """
+
+    span_ms: int
+    judge: Judge
+    at_once: bool
+    ends: Callable[[int], bool] | None = None
+    merge: Callable[[int, int], int] = lambda one, other: one | other
+
+
+def sliding(law: Law) -> LedgerKind:
+    """Opens ledgers of this law."""
+
+    def opened(dumped: bytes | None, keep: int | None) -> Ledger:
+        return Sliding(law, dumped, keep)
+
+    return opened
+
+
+class Sliding:
+    """The members of one group inside the span, and what is not judged yet."""
+
+    def __init__(self, law: Law, dumped: bytes | None, keep: int | None) -> None:
+        self._law, self._keep = law, keep
+        self._floor_until = _HEAD.unpack_from(dumped)[0] if dumped else NEVER_MS
+        self._decided_ms = NEVER_MS  # known to be committed, as far as this process was told
+        self._members = Members(dumped[_HEAD.size :] if dumped else b"", merge=law.merge)
+
+    @property
+    def deadline(self) -> int | None:
+        """The first member whose instant the watermark has still to decide."""
+        if self._law.at_once or not len(self._members):
+            return None
+        place = self._members.first_at(self._decided_ms)
+        return self._members.time(place) if place < len(self._members) else None
+
+    @property
+    def lasts_until(self) -> int:
+        """A span after the newest member."""
+        return (
+            self._members.time(len(self._members) - 1) + self._law.span_ms if len(self._members) else NEVER_MS
+        )
+
+    @property
+    def size(self) -> int:
+        """How many members it holds."""
+        return len(self._members)
+
+    @property
+    def floor_until(self) -> int:
+        """See `Ledger.floor_until`."""
+        return self._floor_until
+
+    def observe(self, batch: Sequence[Seen], committed_ms: int) -> list[Scored]:
+        """See `Ledger.observe`."""
+        self._decided_ms = committed_ms
+        self._members.add(batch)
+        times = [seen.time_ms for seen in batch]
+        until_ms = max(times) + self._law.span_ms + 1
+        if not self._law.at_once:
+            until_ms = min(until_ms, committed_ms)
+        scored = self._judged(min(times), until_ms)
+        self._let_go(committed_ms)
+        return scored
+
+    def due(self, watermark_ms: int, committed_ms: int) -> list[Scored]:
+        """See `Ledger.due`."""
+        self._decided_ms = committed_ms
+        scored = self._judged(committed_ms, watermark_ms)
+        self._let_go(committed_ms)
+        return scored
+
+    def dump(self) -> bytes:
+        """See `Ledger.dump`."""
+        return _HEAD.pack(self._floor_until) + self._members.dump()
+
+    def _judged(self, from_ms: int, until_ms: int) -> list[Scored]:
+        members, law = self._members, self._law
+        first, after = members.first_at(from_ms), members.first_at(until_ms)
+        if first >= after:
+            return []
+        if law.ends is not None and not any(map(law.ends, members.values(first, after))):
+            return []
+        return law.judge(members, law.span_ms, from_ms, until_ms)
+
+    def _let_go(self, committed_ms: int) -> None:
+        """What no window still to come can hold, in one go for many; and the oldest of too many."""
+        members = self._members
+        expired = members.first_at(committed_ms - self._law.span_ms)
+        if expired * 2 >= len(members):
+            members.drop(expired)
+        if self._keep is not None and len(members) > self._keep:
+            count = len(members) - self._keep + self._keep // _SLACK
+            self._floor_until = max(self._floor_until, members.time(count - 1) + self._law.span_ms + 1)
+            members.drop(count)
+
+
+class Aggregate(Protocol):
+    """What a window comes to, as members enter and leave it."""
+
+    def add(self, value: int) -> None:
+        """A member enters."""
+
+    def remove(self, value: int) -> None:
+        """A member leaves."""
+
+    def score(self) -> float | None:
+        """The window's score; None where it has none."""
+
+
+def slide(new: Callable[[], Aggregate]) -> Judge:
+    """The judge that slides a window over the members, and asks the aggregate at each instant."""
+
+    def judge(members: Members, span_ms: int, from_ms: int, until_ms: int) -> list[Scored]:
+        first, after = members.first_at(from_ms), members.first_at(until_ms)
+        left = members.first_at(members.time(first) - span_ms) if first < after else first
+        times, values = members.times(left, after), members.values(left, after)
+        window, scored = new(), []
+        tail, at, size = 0, 0, len(times)
+        while at < size:
+            now = times[at]
+            while at < size and times[at] == now:
+                window.add(values[at])
+                at += 1
+            while times[tail] < now - span_ms:
+                window.remove(values[tail])
+                tail += 1
+            if now >= from_ms and (score := window.score()) is not None:
+                scored.append((now, score))
+        return scored
+
+    return judge

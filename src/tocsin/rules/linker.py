@@ -1,0 +1,135 @@
+"""Documents to rules: names resolved, filters and the overlay applied."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from tocsin.model.place import Locator
+from tocsin.rules.chains import Chains
+from tocsin.rules.compile import correlation_rule, plain_rule
+from tocsin.rules.detections import Detection, check_filter, compile_detection
+from tocsin.rules.made import Made
+from tocsin.rules.names import Names
+from tocsin.rules.overlay import Overlay
+from tocsin.rules.scope import Catalog
+from tocsin.rules.spec import CorrelationDoc, DetectionDoc, Doc, FilterDoc
+
+
+class Known(NamedTuple):
+    """What rules are compiled with: the event codes, the lists of `|expand`, whom regexes are trusted to."""
+
+    catalog: Catalog
+    lists: Mapping[str, tuple[str, ...]]
+    trusted: tuple[str, ...]
+    locator: Locator | None
+
+
+class Linker:
+    """Documents to rules: resolves names, applies filters and the overlay."""
+
+    def __init__(self, docs: Sequence[Doc], names: Names, site: Overlay, known: Known) -> None:
+        self._docs, self._names, self._site, self._known = docs, names, site, known
+
+    def rules(self) -> list[Made]:
+        """Every rule that runs, and is enabled or counted by one that is, in file order."""
+        detections = self._detections()
+        found: dict[int, list[Made]] = {}
+        self._chains = Chains(self._docs, self._names, self._site, self._known.locator, detections)
+        for doc in self._docs:
+            if isinstance(doc, CorrelationDoc) and (made := self._chains.rule_of(doc)):
+                found[id(doc)] = [made]
+        for doc in self._docs:
+            detection = detections.get(id(doc))
+            if isinstance(doc, DetectionDoc) and detection is not None:
+                found[id(doc)] = self._own_rules(doc, detection)
+        self._check_shown_names([doc for doc in self._docs if found.get(id(doc))])
+        enabled = [made for doc in self._docs for made in found.get(id(doc), ()) if self._enabled(doc)]
+        wanted = _wanted(enabled)
+        return [
+            made
+            for doc in self._docs
+            for made in found.get(id(doc), ())
+            if self._enabled(doc) or id(made.doc) in wanted
+        ]
+
+    def _check_shown_names(self, docs: Sequence[Doc]) -> None:
+        """Rules that alert are told apart by their names."""
+        shown: dict[str, Doc] = {}
+        for doc in docs:
+            meta = doc.meta
+            earlier = shown.setdefault(meta.label, doc).meta
+            if earlier is meta or earlier.file == meta.file:
+                continue  # within one file it is told already
+            message = f'"{meta.label}" is what {earlier.place} is called, too; give one another name'
+            if meta.name:
+                doc.problems.error(meta.name_mark, message)
+            else:
+                doc.problems.warning(meta.name_mark, message)
+
+    def _enabled(self, doc: Doc) -> bool:
+        return self._site.of(doc.meta).enabled
+
+    def _detections(self) -> dict[int, Detection]:
+        filters = self._filters()
+        found: dict[int, Detection] = {}
+        for doc in self._docs:
+            if isinstance(doc, DetectionDoc):
+                own = filters.get(id(doc), [])
+                known = self._known
+                detection = compile_detection(doc, own, known.catalog, known.lists, known.trusted)
+                if detection is not None:
+                    found[id(doc)] = detection
+        return found
+
+    def _filters(self) -> dict[int, list[FilterDoc]]:
+        """The filters of each detection, by the detection's identity."""
+        found: dict[int, list[FilterDoc]] = {}
+        for filter_ in self._docs:
+            if isinstance(filter_, FilterDoc):
+                targets = self._targets(filter_)
+                for target in targets:
+                    found.setdefault(id(target), []).append(filter_)
+                if not targets:  # nobody else judges what it says
+                    check_filter(filter_, self._known.catalog, self._known.lists)
+        return found
+
+    def _targets(self, filter_: FilterDoc) -> list[Doc]:
+        if filter_.rules:
+            named = [self._names.find(reference, filter_.problems) for reference in filter_.rules]
+            return [doc for doc in named if doc is not None]
+        return [
+            doc
+            for doc in self._docs
+            if isinstance(doc, DetectionDoc) and (not filter_.product or doc.product == filter_.product)
+        ]
+
+    def _own_rules(self, doc: DetectionDoc, detection: Detection) -> list[Made]:
+        """What a detection alerts of itself, and what its `correlate` does."""
+        override = self._site.of(doc.meta)
+        correlate = doc.extension.correlate
+        found: list[Made] = []
+        if correlate is not None:
+            made = correlation_rule(doc, correlate, [detection], override, self._known.locator)
+            found += [made] if made else []
+        counted = correlate is not None or id(doc) in self._chains.counted
+        generates = (
+            doc.generate
+            or id(doc) in self._chains.generating
+            or (correlate is not None and correlate.generate)
+        )
+        if not counted or generates:
+            found.append(plain_rule(detection, override, beside_correlation=correlate is not None))
+        return found
+
+
+def _wanted(made: Sequence[Made]) -> set[int]:
+    """The documents of correlations that these count, whether they alert themselves or not."""
+    found: set[int] = set()
+    todo = list(made)
+    while todo:
+        for child in todo.pop().children:
+            if id(child.doc) not in found:
+                found.add(id(child.doc))
+                todo.append(child)
+    return found
