@@ -21,7 +21,7 @@ from tocsin.engine import Engine
 from tocsin.model.compiled import RuleSet
 from tocsin.model.watermark import Watermarks
 from tocsin.protocols import Alerts, Clock, Inbox, Outbox, Positions, Quarantine, Silences
-from tocsin.rules.load import load_rules
+from tocsin.reload import Reloader, load_of, signature_of
 from tocsin.settings import Settings, validate_channels
 from tocsin.settings.shipped import shipped
 from tocsin.sources.decode import Decoder
@@ -34,6 +34,7 @@ from tocsin.state.inbox import RedisInbox
 from tocsin.state.outbox_redis import RedisOutbox
 from tocsin.state.positions import RedisPositions
 from tocsin.state.quarantine import RedisQuarantine
+from tocsin.state.rule_states import RedisRuleStates
 from tocsin.state.silences import RedisSilences
 from tocsin.state.windows_redis import RedisWindows
 
@@ -48,8 +49,7 @@ class Parts:
     settings: Settings
     store: Store
     revive: Callable[[], bool]
-    ruleset: RuleSet
-    engine: Engine
+    reloader: Reloader
     inbox: Inbox
     sources: list[StreamSource]
     alerts: Alerts
@@ -65,6 +65,11 @@ class Parts:
     clock: Clock
     rng: random.Random
 
+    @property
+    def ruleset(self) -> RuleSet:
+        """The rules at work now."""
+        return self.reloader.rules.now.ruleset
+
 
 @contextmanager
 def build(settings: Settings, *, dry_run: bool = False) -> Iterator[Parts]:
@@ -78,9 +83,8 @@ def build(settings: Settings, *, dry_run: bool = False) -> Iterator[Parts]:
         StoreError: the store is taken, unfit or away.
     """
     clock = SystemClock()
-    ruleset = load_rules(
-        settings.rules, overlay=settings.overlay, lists=settings.lists, trusted=settings.trusted_rules
-    )
+    signature = signature_of(settings)  # before they are read: what changes meanwhile is seen later
+    loaded = load_of(settings)
     channels, channel_types = make_channels(settings, dry_run=dry_run)
     routes = load_routing(settings.routing, list(channels))
     renderer = make_renderer(settings)
@@ -88,22 +92,32 @@ def build(settings: Settings, *, dry_run: bool = False) -> Iterator[Parts]:
     with ExitStack() as stack:
         server = None if settings.redis_url else stack.enter_context(_own_server(settings))
         store = _open(settings, server, stack, dry_run=dry_run)
-        evidence = RedisEvidence(store)
+        windows, evidence = RedisWindows(store), RedisEvidence(store)
         inbox = RedisInbox(store)
+        sources = _sources(settings, loaded.ruleset, inbox)
+        watermarks = Watermarks(clock.now())
         yield Parts(
             settings=settings,
             store=store,
             revive=server.revive if server else lambda: False,
-            ruleset=ruleset,
-            engine=Engine(ruleset, RedisWindows(store), evidence),
+            reloader=Reloader(
+                settings,
+                loaded,
+                signature=signature,
+                engine=lambda ruleset: Engine(ruleset, windows, evidence),
+                states=RedisRuleStates(store),
+                sources=sources,
+                watermarks=watermarks,
+                clock=clock,
+            ),
             inbox=inbox,
-            sources=_sources(settings, ruleset, inbox),
+            sources=sources,
             alerts=RedisAlerts(store, evidence.recall),
             positions=RedisPositions(store),
             quarantine=RedisQuarantine(store),
             silences=RedisSilences(store),
             outbox=RedisOutbox(store),
-            watermarks=Watermarks(clock.now()),
+            watermarks=watermarks,
             routes=routes,
             renderer=renderer,
             channels=channels,

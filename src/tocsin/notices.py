@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 import structlog
@@ -11,11 +12,14 @@ from tocsin.alerts.notice import notice
 from tocsin.app import Parts
 from tocsin.loops import Signals
 from tocsin.model.notification import Delivery
+from tocsin.reload import Changes, Refused
 from tocsin.state.inbox import FULL
 
 DEAD_LETTER = "tocsin_dead_letter"
 HEARTBEAT = "tocsin_heartbeat"
 FREED = FULL - 0.05  # of maxmemory; between the two it is neither told again nor forgotten
+RULES_REFUSED = "tocsin_rules_refused"
+SHOWN_ERRORS = 10
 STORE_FULL = "tocsin_store_full"
 log = structlog.get_logger()
 
@@ -27,6 +31,7 @@ class Notices:
         self._parts = parts
         self._signals = signals
         self._full = False
+        self._refused: Refused | None = None
 
     def heartbeat(self, channel: str) -> None:
         """Tell the outside that we live; not while an earlier heartbeat still waits."""
@@ -84,12 +89,39 @@ class Notices:
             f"{self._parts.store.shown} holds {used:,} of {most:,} bytes. Senders are answered 503 until it "
             f"is below {FULL:.0%}. Raise max_memory, or shorten retention."
         )
-        for channel in self._parts.routes.channels or tuple(self._parts.channels):
+        for channel in self._everybody():
             self._put(
                 notice(STORE_FULL, channel=channel, about="store", severity="high",
                        title=title, text=text, now=now)
             )  # fmt: skip
         self._full = True
+
+    def rules_read(self, answer: Changes | Refused) -> None:
+        """Rules were read anew and nobody waited for the answer: a refusal is told, the same one once."""
+        if isinstance(answer, Changes):
+            self._refused = None
+            return
+        told = self._refused
+        if told is not None and told.as_record() == answer.as_record():
+            return
+        now = self._parts.clock.now()
+        shown = "\n".join(str(error) for error in answer.errors[:SHOWN_ERRORS])
+        more = len(answer.errors) - SHOWN_ERRORS
+        text = (
+            f"{shown}\n{f'and {more} more' if more > 0 else ''}\n"
+            f"The {len(self._parts.ruleset.rules)} rules from before are at work. "
+            "See all of it: tocsin rules check"
+        )
+        for channel in self._everybody():
+            self._put(
+                notice(RULES_REFUSED, channel=channel, about="rules", severity="medium",
+                       title="The changed rules are refused", text=text, now=now)
+            )  # fmt: skip
+        self._refused = answer
+
+    def _everybody(self) -> Sequence[str]:
+        """The channels that hear of what concerns all."""
+        return self._parts.routes.channels or tuple(self._parts.channels)
 
     def _put(self, send: Send, now: datetime | None = None) -> None:
         parts = self._parts

@@ -14,14 +14,17 @@ from tocsin import telemetry
 from tocsin.app import Parts
 from tocsin.delivery.worker import Worker
 from tocsin.errors import StoreError
-from tocsin.loops import Deliver, Detect, Health, Notify, Signals, supervise
+from tocsin.loops import Deliver, Detect, Health, Notify, Reload, Signals, supervise
+from tocsin.loops.reload import NAME as RELOAD
 from tocsin.notices import Notices
+from tocsin.reload import Watch
 from tocsin.state.inbox import FULL
 
 SWEEP_EVERY = timedelta(seconds=30)
 LOOK_EVERY = timedelta(seconds=5)  # at how full the store is
 RETENTION_EVERY = timedelta(hours=1)
 TOLD_KEPT = timedelta(days=30)  # deliveries and silences that are over
+WATCH_EVERY = timedelta(seconds=2)  # at the rule files; they are read when two looks agree
 STOP_WITHIN = timedelta(seconds=6)
 log = structlog.get_logger()
 
@@ -29,10 +32,10 @@ log = structlog.get_logger()
 class Service:
     """Start it once, stop it once. What it does in between is in `loops`."""
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: Parts, reload_asked: threading.Event | None = None) -> None:
         self.health = Health()
         self._parts = parts
-        self._signals = Signals()
+        self._signals = Signals(reload=reload_asked or threading.Event())
         self._notices = Notices(parts, self._signals)
         self._scheduler = BackgroundScheduler(timezone="UTC")
         self._threads = [
@@ -50,9 +53,13 @@ class Service:
         for source in parts.sources:  # all of them, before one loop judges how far the others are
             _, newest_ms = parts.positions.load(source.name)
             parts.watermarks.restore(source.name, newest_ms, source.allowed_lateness, parts.clock.now())
+        parts.reloader.begin()
         self._every(SWEEP_EVERY, self._sweep)
         self._every(RETENTION_EVERY, self._forget)
         self._every(LOOK_EVERY, self._look)
+        if parts.settings.watch_rules:
+            watch = Watch(parts.reloader.look, lambda: parts.reloader.tried)
+            self._every(WATCH_EVERY, partial(self._watch, watch))
         heartbeat = parts.settings.heartbeat
         if heartbeat is not None:
             self._every(heartbeat.every, partial(self._notices.heartbeat, heartbeat.channel))
@@ -84,18 +91,29 @@ class Service:
             return f"the store is nearly full: {used:,} of {most:,} bytes"
         return self.health.trouble()
 
+    def note(self) -> str | None:
+        """What an operator should know though it is ready; None when all is well."""
+        refused = self._parts.reloader.refused
+        if refused is None:
+            return None
+        return f"the rules on disk are refused ({len(refused.errors)} mistakes); those before are at work"
+
     def _loops(self) -> dict[str, Callable[[], None]]:
         """Each loop's step, by the loop's name."""
         parts = self._parts
         loops: dict[str, Callable[[], None]] = {}
+        rules = parts.reloader.rules
         for source in parts.sources:
             loops[f"detect {source.name}"] = Detect(
-                source, parts.engine, parts.alerts, parts.positions, parts.quarantine, parts.watermarks,
+                source, rules, parts.alerts, parts.positions, parts.quarantine, parts.watermarks,
                 parts.clock, self._signals, self.health, trim=source.trim,
             ).once  # fmt: skip
         loops["notify"] = Notify(
             parts.alerts, parts.outbox, parts.silences, parts.routes, parts.renderer, parts.channel_types,
             parts.settings.notify_max_age, parts.clock, self._signals, self.health,
+        ).once  # fmt: skip
+        loops[RELOAD] = Reload(
+            parts.reloader.reload, self._notices.rules_read, self._signals, self.health
         ).once  # fmt: skip
         for name, channel in parts.channels.items():
             worker = Worker(
@@ -119,7 +137,12 @@ class Service:
         now = self._parts.clock.now()
         for tenant in self._parts.watermarks.tenants():
             committed_ms = self._parts.watermarks.behind(tenant, now)
-            telemetry.GROUPS_CAPPED.inc(self._parts.engine.sweep(tenant, committed_ms=committed_ms))
+            engine = self._parts.reloader.rules.now.engine
+            telemetry.GROUPS_CAPPED.inc(engine.sweep(tenant, committed_ms=committed_ms))
+
+    def _watch(self, watch: Watch) -> None:
+        if watch.rested():
+            self._signals.reload.set()
 
     def _look(self) -> None:
         self._notices.store_filled(*self._parts.store.filled())

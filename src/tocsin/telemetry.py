@@ -170,6 +170,13 @@ TRIGGERS = _counter("triggers", "Instants at which a rule was true.", "rule")
 ALERTS_CHANGED = _counter("alerts_changed", "Changes of alerts.", "rule", "kind")
 NOTIFICATIONS = _counter("notifications", "Attempts to deliver, by how they ended.", "channel", "outcome")
 OUTBOX_WAITING = _gauge("outbox_waiting", "Notifications that wait for delivery.", "channel")
+RULES_LOADED = _gauge("rules_loaded", "Rules at work.")
+RULES_LAST_RELOAD_SUCCESSFUL = _gauge(
+    "rules_last_reload_successful", "Whether the last reload of the rules was taken (1) or refused (0)."
+)
+RULES_LAST_RELOAD_SECONDS = _gauge(
+    "rules_last_reload_success_timestamp_seconds", "When rules were last taken, Unix seconds."
+)
 RULE_ERRORS = _counter("rule_errors", "Events on which a rule failed.", "rule")
 LOOP_ERRORS = _counter("loop_errors", "Rounds of a loop that failed and are tried again.", "loop")
 INGEST_REQUESTS = _counter("ingest_requests", "Requests to the receiver, by answer.", "source", "status")

@@ -12,7 +12,7 @@ import random  # noqa: TID251 - seeded
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email import message_from_bytes, policy
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -32,7 +32,7 @@ from tocsin.model.silence import Silence, parse_matcher
 from tocsin.model.watermark import Watermarks
 from tocsin.notices import Notices
 from tocsin.protocols import Batch
-from tocsin.rules.load import load_rules
+from tocsin.reload import AtWork, Changes, Refused, Reloader, load_of, signature_of
 from tocsin.settings import load_settings
 from tocsin.sources.decode import Decoder
 from tocsin.sources.stream import StreamSource
@@ -43,6 +43,7 @@ from tocsin.state.inbox import RedisInbox
 from tocsin.state.outbox_redis import RedisOutbox
 from tocsin.state.positions import RedisPositions
 from tocsin.state.quarantine import RedisQuarantine
+from tocsin.state.rule_states import RedisRuleStates
 from tocsin.state.silences import RedisSilences
 from tocsin.state.windows_redis import RedisWindows
 
@@ -160,6 +161,11 @@ class Play:
         self.settle()
         return self
 
+    def reload(self, rules: str) -> Changes | Refused:
+        """Other rules are written to the file, and read."""
+        self.parts.settings.rules[0].write_text(rules)
+        return self.parts.reloader.reload()
+
     def silence(self, matcher: str, seconds: float) -> Play:
         """Silence what matches from now on, for so long."""
         now = self.clock.now()
@@ -230,7 +236,8 @@ def play(
     routing: str,
     *,
     more: str = "",
-    change: Callable[[RuleSet], RuleSet] = lambda ruleset: ruleset,
+    change: Callable[[RuleSet], RuleSet] | None = None,
+    begin: datetime = START,
 ) -> Iterator[Play]:
     """The service of these rules and routes, with the channels hook, other (webhooks), chat and mail."""
     hooks = {name: Hook() for name in ("hook", "other", "chat")}
@@ -240,11 +247,14 @@ def play(
     (folder / "chat").write_text(hooks["chat"].url)
     (folder / "chat").chmod(0o600)
     (folder / "tocsin.yml").write_text(_config(hooks, mailbox, more))
-    clock = ManualClock(START)
+    clock = ManualClock(begin)
     try:
         parts = _parts(store, folder / "tocsin.yml", clock)
-        parts = replace(parts, engine=_engine(store, change(parts.ruleset)))
-        yield _play(parts, clock, hooks, mailbox)
+        made = _play(parts, clock, hooks, mailbox)
+        if change is not None:
+            changed = change(parts.ruleset)
+            parts.reloader.rules.swap(lambda: AtWork(changed, _engine(store, changed)))
+        yield made
     finally:
         for hook in hooks.values():
             hook.close()
@@ -266,25 +276,35 @@ def _config(hooks: dict[str, Hook], mailbox: Mailbox, more: str) -> str:
 
 def _parts(store: Store, config: Path, clock: ManualClock) -> Parts:
     settings = load_settings(config)
-    ruleset = load_rules(settings.rules)
+    signature, loaded = signature_of(settings), load_of(settings)
     channels, types = make_channels(settings)
     inbox = RedisInbox(store)
-    decoder = Decoder(ruleset.fields, default_tenant=settings.tenant)
+    decoder = Decoder(loaded.ruleset.fields, default_tenant=settings.tenant)
     lateness = settings.sources["tenant"].allowed_lateness
+    sources = [StreamSource(inbox, "tenant", decoder, lateness, idle=timedelta(milliseconds=1))]
+    watermarks = Watermarks(clock.now())
     return Parts(
         settings=settings,
         store=store,
         revive=lambda: False,
-        ruleset=ruleset,
-        engine=_engine(store, ruleset),
+        reloader=Reloader(
+            settings,
+            loaded,
+            signature=signature,
+            engine=lambda ruleset: _engine(store, ruleset),
+            states=RedisRuleStates(store),
+            sources=sources,
+            watermarks=watermarks,
+            clock=clock,
+        ),
         inbox=inbox,
-        sources=[StreamSource(inbox, "tenant", decoder, lateness, idle=timedelta(milliseconds=1))],
+        sources=sources,
         alerts=RedisAlerts(store, RedisEvidence(store).recall),
         positions=RedisPositions(store),
         quarantine=RedisQuarantine(store),
         silences=RedisSilences(store),
         outbox=RedisOutbox(store),
-        watermarks=Watermarks(clock.now()),
+        watermarks=watermarks,
         routes=load_routing(settings.routing, set(channels)),
         renderer=make_renderer(settings),
         channels=channels,
@@ -302,8 +322,11 @@ def _play(parts: Parts, clock: ManualClock, hooks: dict[str, Hook], mailbox: Mai
     signals, health = Signals(), Health()
     notices = Notices(parts, signals)
     (source,) = parts.sources
+    _, newest_ms = parts.positions.load(source.name)
+    parts.watermarks.restore(source.name, newest_ms, source.allowed_lateness, clock.now())
+    parts.reloader.begin()
     detect = Detect(
-        source, parts.engine, parts.alerts, parts.positions, parts.quarantine, parts.watermarks,
+        source, parts.reloader.rules, parts.alerts, parts.positions, parts.quarantine, parts.watermarks,
         clock, signals, health, trim=source.trim,
     )  # fmt: skip
     notify = Notify(

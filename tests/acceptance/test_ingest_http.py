@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry
 from tocsin.api import HttpServer, Limits, make_app
 from tocsin.clock import ManualClock
 from tocsin.errors import ConfigError, StoreUnavailable
+from tocsin.reload import Changes
 from tocsin.settings import Listen
 from tocsin.telemetry import REGISTRY
 
@@ -84,6 +85,7 @@ def house(limits: Limits | None = None) -> Iterator[House]:
         clock=ManualClock(datetime(2026, 1, 1, tzinfo=UTC)),
         readiness=lambda: made[0].not_ready,
         registry=CollectorRegistry(),
+        reload=lambda: Changes(rules=0),
     )
     server = HttpServer(app, Listen("127.0.0.1", 0), limits)
     made.append(House(inbox, server.start()))

@@ -13,6 +13,7 @@ from tocsin import __version__
 from tocsin.cli import alerts, outbox, quarantine, rules, silence
 from tocsin.cli.config import config_app, init
 from tocsin.cli.events import events
+from tocsin.cli.reload import reload
 from tocsin.cli.replay import replay
 from tocsin.cli.run import run
 from tocsin.cli.send_test import send_test
@@ -21,8 +22,8 @@ from tocsin.errors import Error, StoreInUse
 EXIT_IN_USE = 75  # EX_TEMPFAIL of sysexits.h: try again later
 
 ORDER = (
-    "run", "replay", "rules", "events", "alerts", "silence", "outbox", "quarantine", "send-test", "config",
-    "init",
+    "run", "reload", "replay", "rules", "events", "alerts", "silence", "outbox", "quarantine", "send-test",
+    "config", "init",
 )  # fmt: skip
 
 
@@ -42,6 +43,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command()(run)
+app.command()(reload)
 app.command()(replay)
 app.add_typer(rules.app, name="rules")
 app.command()(events)

@@ -44,8 +44,9 @@ def run(
 ) -> None:
     """Start the service: receive events, find attacks, tell people.
 
-    It runs until Ctrl-C or SIGTERM, and then stops within 15 seconds with nothing lost. With --demo it
-    has a store, a source and a channel of its own, so that nothing reaches your real ones.
+    It runs until Ctrl-C or SIGTERM, and then stops within 15 seconds with nothing lost; SIGHUP makes it
+    read the rules anew. With --demo it has a store, a source and a channel of its own, so that nothing
+    reaches your real ones.
 
     Example: tocsin run --config tocsin.yml
     """
@@ -56,22 +57,31 @@ def run(
     telemetry.setup_logging(level=log_level or ("warning" if demo else "info"))
     refuse_open_receiver(settings.listen, settings.sources, settings.document)
     tokens = tokens_of(settings.sources)
-    stopped = threading.Event()
-    _on_signals(stopped)
-    with build(settings, dry_run=dry_run) as parts:
-        _serve(unhurried(parts) if demo else parts, tokens, stopped, demo=demo)
+    stopped, reload_asked = threading.Event(), threading.Event()
+    _on_signals((signal.SIGINT, signal.SIGTERM), stopped)
+    if not demo:  # a demo ends with its terminal
+        _on_signals((signal.SIGHUP,), reload_asked)
+    with build(settings, dry_run=dry_run) as made:
+        parts = unhurried(made) if demo else made
+        _serve(Service(parts, reload_asked), parts, tokens, stopped, demo=demo)
 
 
 def _serve(
-    parts: Parts, tokens: Mapping[str, Sequence[bytes]], stopped: threading.Event, *, demo: bool
+    service: Service,
+    parts: Parts,
+    tokens: Mapping[str, Sequence[bytes]],
+    stopped: threading.Event,
+    *,
+    demo: bool,
 ) -> None:
-    service = Service(parts)
     app = make_app(
         inbox=parts.inbox,
         tokens=tokens,
         clock=parts.clock,
         readiness=service.trouble,
         registry=telemetry.REGISTRY,
+        reload=parts.reloader.reload,
+        note=service.note,
     )
     server = HttpServer(app, parts.settings.listen)
     address = server.start()
@@ -111,10 +121,10 @@ def _check_level(level: str) -> None:
         raise typer.BadParameter(f"{level!r} is none of: {', '.join(LOG_LEVELS)}", param_hint="--log-level")
 
 
-def _on_signals(stopped: threading.Event) -> None:
-    def stop(number: int, frame: FrameType | None) -> None:
+def _on_signals(names: Sequence[signal.Signals], heard: threading.Event) -> None:
+    def hear(number: int, frame: FrameType | None) -> None:
         del number, frame
-        stopped.set()
+        heard.set()
 
-    for name in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(name, stop)
+    for name in names:
+        signal.signal(name, hear)

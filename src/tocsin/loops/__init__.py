@@ -8,6 +8,7 @@ safe to repeat, so a crash anywhere costs nothing but time.
 from tocsin.loops.deliver import Deliver
 from tocsin.loops.detect import Detect
 from tocsin.loops.notify import Notify
+from tocsin.loops.reload import Reload
 from tocsin.loops.supervise import Health, Signals, supervise
 
-__all__ = ["Deliver", "Detect", "Health", "Notify", "Signals", "supervise"]
+__all__ = ["Deliver", "Detect", "Health", "Notify", "Reload", "Signals", "supervise"]

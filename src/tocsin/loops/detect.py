@@ -11,7 +11,6 @@ import structlog
 
 from tocsin import telemetry
 from tocsin.catalog.lookup import codes
-from tocsin.engine import Engine
 from tocsin.errors import Error
 from tocsin.grouping import by_tenant
 from tocsin.loops.supervise import Health, Signals
@@ -19,6 +18,7 @@ from tocsin.model.alert import Change, ChangeKind, Triggers
 from tocsin.model.event import Event
 from tocsin.model.watermark import Watermarks
 from tocsin.protocols import Alerts, Batch, Clock, Position, Positions, Quarantine, Quarantined, Source
+from tocsin.reload import AtWork, LiveRules
 
 TRIES = 3  # of a whole batch, before it is done event by event
 NOTHING_READ = "0-0"  # a stream's position before its first body
@@ -30,7 +30,7 @@ class Detect:
     """One source -> triggers -> episodes -> its position committed."""
 
     source: Source
-    engine: Engine
+    rules: LiveRules
     alerts: Alerts
     positions: Positions
     quarantine: Quarantine
@@ -56,13 +56,13 @@ class Detect:
                 return
 
     def step(self, batch: Batch) -> None:
-        """One batch, whole: only when all of it is in the store is the position committed."""
+        """One batch, whole, with the same rules: only when all of it is in the store is it committed."""
         now = self.clock.now()
-        with telemetry.BATCH_SECONDS.time():
-            changes = self._detect(batch.events, now)
+        with self.rules.batch() as rules, telemetry.BATCH_SECONDS.time():
+            changes = self._detect(rules, batch.events, now)
             self.watermarks.drained(self.source.name, empty=not batch.events)
             for tenant in self.watermarks.tenants():
-                changes += self._close(tenant, now)
+                changes += self._close(rules, tenant, now)
             self._quarantine(batch, now)
             self._commit(batch.position)
         self._tell(changes)
@@ -89,7 +89,8 @@ class Detect:
         bad = []
         for event in events:
             try:
-                self._tell(self._detect([event], self.clock.now()))
+                with self.rules.batch() as rules:
+                    self._tell(self._detect(rules, [event], self.clock.now()))
             except Error:
                 raise
             except Exception as exc:  # noqa: BLE001 - whatever it is, it is this event's alone
@@ -97,25 +98,25 @@ class Detect:
                 bad.append(Quarantined(f"failed: {type(exc).__name__}", event.raw, 0))
         return bad
 
-    def _detect(self, events: Sequence[Event], now: datetime) -> list[Change]:
+    def _detect(self, rules: AtWork, events: list[Event], now: datetime) -> list[Change]:
         """What these events change."""
         triggers = []
-        for tenant, some in by_tenant(events).items():
+        for tenant, some in by_tenant(rules.readable(events)).items():
             committed_ms = self.watermarks.behind(tenant, now)
-            triggers += self.engine.process(tenant, some, committed_ms=committed_ms)
+            triggers += rules.engine.process(tenant, some, committed_ms=committed_ms)
             _count_unknown(some)
             self._advance(tenant, some, committed_ms, now)
         _count_true(triggers)
-        return self.alerts.fold(triggers, now=now)
+        return self.alerts.fold(rules.marked(triggers), now=now)
 
-    def _close(self, tenant: str, now: datetime) -> list[Change]:
+    def _close(self, rules: AtWork, tenant: str, now: datetime) -> list[Change]:
         """What the passing of time changes: windows that close, episodes that end."""
         closing_ms = self.watermarks.closing(tenant, now)
         behind_ms = self.watermarks.behind(tenant, now)
-        due = self.engine.due(tenant, watermark_ms=closing_ms, committed_ms=behind_ms)
+        due = rules.engine.due(tenant, watermark_ms=closing_ms, committed_ms=behind_ms)
         fresh = [trigger for trigger in map(self._unfolded, due) if trigger.instants]
         _count_true(fresh)
-        changes = self.alerts.fold(fresh, now=now) + self.alerts.close(tenant, closing_ms)
+        changes = self.alerts.fold(rules.marked(fresh), now=now) + self.alerts.close(tenant, closing_ms)
         self._closed = {
             key: score for key, score in self._closed.items() if key[0] != tenant or key[3] >= behind_ms
         }

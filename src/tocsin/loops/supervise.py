@@ -18,16 +18,18 @@ log = structlog.get_logger()
 
 @dataclass(slots=True)
 class Signals:
-    """How the loops hear of each other: a change to tell, a message to send, the end."""
+    """How the loops hear of each other: a change to tell, a message to send, rules to read, the end."""
 
     stop: threading.Event = field(default_factory=threading.Event)
     changed: threading.Event = field(default_factory=threading.Event)
+    reload: threading.Event = field(default_factory=threading.Event)
     queued: dict[str, threading.Event] = field(default_factory=lambda: defaultdict(threading.Event))
 
     def end(self) -> None:
         """Tell every loop to finish its step and return."""
         self.stop.set()
         self.changed.set()
+        self.reload.set()
         for channel in list(self.queued.values()):
             channel.set()
 

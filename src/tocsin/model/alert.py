@@ -51,8 +51,10 @@ class Alert(msgspec.Struct, kw_only=True):
     """One episode.
 
     `fingerprint` names the (tenant, rule, group); `id` the episode, and never changes. `score` is
-    the episode's highest so far; `floor` says that it counted at least that many. `fired_ms` is the
-    trigger at which it fired (None while the rule's `for` has not passed: nobody is told of it).
+    the episode's highest so far; `floor` says that it counted at least that many. `warming`: some of
+    its windows began before the rule's state did, so what happened earlier may be missing in them.
+    `fired_ms` is the trigger at which it fired (None while the rule's `for` has not passed: nobody is
+    told of it).
     `found_ms` is the wall time at which it was found. `merged_into` names the episode that a late
     event made this one a part of.
     """
@@ -69,6 +71,7 @@ class Alert(msgspec.Struct, kw_only=True):
     status: Status = "firing"
     floor: bool = False
     late: bool = False
+    warming: bool = False
     fired_ms: int | None = None
     resolved_ms: int | None = None
     found_ms: int = 0
@@ -152,6 +155,7 @@ class Triggers(NamedTuple):
     context fields, then its group-by fields. `state` names the rule's windows and evidence (empty
     for a plain detection). `floor`: the scores may be too low, because older members were let go.
     Instants before `late_before_ms` are late: they were behind the watermark when they were found.
+    Those up to `warming_until_ms` end windows that began before the rule's state did.
     """
 
     rule: Rule
@@ -163,6 +167,7 @@ class Triggers(NamedTuple):
     state: str = ""
     floor: bool = False
     late_before_ms: int = NEVER_MS
+    warming_until_ms: int = NEVER_MS
 
 
 def fingerprint(tenant: str, rule_id: str, group_key: str) -> str:
@@ -200,5 +205,6 @@ def as_record(alert: Alert, title: str) -> dict[str, Any]:
         "annotations": {k: v for k, v in alert.annotations.items() if k != "headline"},
         **({"score_is_floor": True} if alert.floor else {}),
         **({"late": True} if alert.late else {}),
+        **({"warming": True} if alert.warming else {}),
         **({"merged_into": alert.merged_into} if alert.merged_into else {}),
     }

@@ -85,6 +85,11 @@ class Watermarks:
         with self._lock:
             return {tenant: p.newest_ms for (name, tenant), p in self._progress.items() if name == source}
 
+    def newest_of_all(self) -> int:
+        """The newest event time of any source and tenant; `NEVER_MS` while there was none."""
+        with self._lock:
+            return max((progress.newest_ms for progress in self._progress.values()), default=NEVER_MS)
+
     def tenants(self) -> list[str]:
         """Every tenant seen."""
         with self._lock:

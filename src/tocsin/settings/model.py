@@ -128,6 +128,7 @@ class Settings(BaseSettings):
     overlay: ExistingPath | None = None
     lists: dict[Name, ExistingPath] = Field(default_factory=dict)
     trusted_rules: list[str] = Field(default_factory=list)
+    watch_rules: bool = False  # read them anew when their files change
 
     routing: ExistingPath = Field(default_factory=lambda: shipped("alerts") / "routing.yml")
     templates: Annotated[list[ExistingPath], BeforeValidator(_shipped_templates)] = Field(

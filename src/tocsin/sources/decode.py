@@ -75,6 +75,18 @@ class Decoder:
         self._seconds = Seconds()
         self._date = attrgetter(attribute(self._provider.time_fields[0]))
 
+    def holding(self, fields: frozenset[str]) -> Decoder:
+        """A decoder of the same records whose events hold these fields."""
+        if fields == self.fields:
+            return self
+        return Decoder(
+            fields,
+            provider=self._provider.name,
+            tenant=self._tenant,
+            default_tenant=self._default_tenant,
+            whole=self._whole,
+        )
+
     def decode_lines(self, chunk: bytes, *, first_line: int, now_ms: int | None) -> Decoded:
         """NDJSON: an event for every good line; blank lines are skipped, bad ones say where they stood.
 

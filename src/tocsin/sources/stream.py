@@ -23,6 +23,9 @@ class BodyDecoder(Protocol):
     def decode_body(self, body: bytes, *, now_ms: int | None) -> tuple[list[Event], list[Quarantined]]:
         """The body's events and the records that are none; `now_ms` is when it came."""
 
+    def holding(self, fields: frozenset[str]) -> BodyDecoder:
+        """The same, but its events hold these top-level vendor fields as attributes."""
+
 
 class StreamSource:
     """The inbox of one source.
@@ -60,6 +63,10 @@ class StreamSource:
                 yield batch
             count = max(1, min(MOST_BODIES, AIM * len(entries) // max(total, 1)))
 
+    def hold(self, fields: frozenset[str]) -> None:
+        """Events hold these top-level fields as attributes, from the next read on. From any thread."""
+        self._decoder = self._decoder.holding(fields)
+
     def trim(self, position: Position) -> None:
         """Let go of what is committed: the bodies up to and including `position`.
 
@@ -78,10 +85,11 @@ class StreamSource:
             raise SourceUnavailable(str(exc)) from exc
 
     def _batches(self, entries: list[tuple[Position, bytes, int]]) -> Iterator[Batch]:
+        decoder = self._decoder  # the same for all of them, whoever sets another meanwhile
         events: list[Event] = []
         bad: list[Quarantined] = []
         for place, (position, body, received_ms) in enumerate(entries):
-            some_events, some_bad = self._decoder.decode_body(body, now_ms=received_ms)
+            some_events, some_bad = decoder.decode_body(body, now_ms=received_ms)
             events += some_events
             bad += some_bad
             if len(events) + len(bad) >= ENOUGH or place == len(entries) - 1:

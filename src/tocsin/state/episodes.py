@@ -65,6 +65,7 @@ class Episode:
         alert.score = max(alert.score, gone.score)
         alert.floor |= gone.floor
         alert.late |= gone.late
+        alert.warming |= gone.warming
         alert.severity = max(alert.severity, gone.severity, key=severity_rank)
         alert.labels["severity"] = alert.severity
         if "firing" in (alert.status, gone.status):
@@ -128,6 +129,7 @@ class Folder:
             alert.last_ms = run[-1][0]
             alert.score = max(alert.score, *[score for _, score in run])
             alert.late |= run[0][0] < triggers.late_before_ms
+            alert.warming |= run[0][0] <= triggers.warming_until_ms
             alert.floor |= triggers.floor
             # Of one stretch its ends say it all.
             shown = (run[0], run[-1]) if _solid(episode, triggers) else run
@@ -171,6 +173,7 @@ class Folder:
                 alert.status, alert.resolved_ms = "firing", None
         alert.started_ms = min(alert.started_ms, at_ms)
         alert.floor |= triggers.floor
+        alert.warming |= at_ms <= triggers.warming_until_ms
         if score > alert.score:
             alert.score = score
             self._raise(episode, triggers, at_ms)

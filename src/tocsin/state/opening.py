@@ -38,6 +38,7 @@ def opened(triggers: Triggers, at_ms: int, score: float, window: Sightings, foun
         score=score,
         floor=triggers.floor,
         late=at_ms < triggers.late_before_ms,
+        warming=at_ms <= triggers.warming_until_ms,
         found_ms=to_ms(found_at),
         group=group,
         labels={**rule.labels, **own},

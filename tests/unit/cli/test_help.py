@@ -39,7 +39,7 @@ def test_the_commands_stand_as_a_newcomer_meets_them() -> None:
     listed = help_of(()).partition("Commands:\n")[2].split("\n")
 
     assert [line.split()[0] for line in listed if line.strip()] == [
-        "run", "replay", "rules", "events", "alerts", "silence", "outbox", "quarantine",
+        "run", "reload", "replay", "rules", "events", "alerts", "silence", "outbox", "quarantine",
         "send-test", "config", "init",
     ]  # fmt: skip
 
@@ -60,7 +60,7 @@ def test_a_command_shows_how_it_is_called(path: tuple[str, ...]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["replya"], "tocsin: no such command 'replya'. Did you mean 'replay'?"),
+        (["repaly"], "tocsin: no such command 'repaly'. Did you mean 'replay'?"),
         (["alerts", "shwo"], "tocsin alerts: no such command 'shwo'. Did you mean 'show'?"),
         (["replay"], "tocsin replay: missing argument"),
         (["replay", "--until", "soon", "a.ndjson"], "write one like 2015-04-20T00:00:00Z"),

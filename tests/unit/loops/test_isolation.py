@@ -22,6 +22,7 @@ from tocsin.model.event import Event
 from tocsin.model.rule import Rule
 from tocsin.model.watermark import Watermarks
 from tocsin.protocols import Batch
+from tocsin.reload import AtWork, LiveRules
 from tocsin.rules.correlations.counting import Bounds, Count
 from tocsin.settings import shipped
 from tocsin.state.alerts_memory import MemoryAlerts
@@ -66,9 +67,10 @@ def _rules(correlation: Count | None = None) -> RuleSet:
 
 def _detect(source: Finite, rules: RuleSet, clock: ManualClock) -> Detect:
     evidence = MemoryEvidence()
+    at_work = AtWork(rules, Engine(rules, MemoryWindows(), evidence))
     return Detect(
-        source, Engine(rules, MemoryWindows(), evidence), MemoryAlerts(evidence.recall), MemoryPositions(),
-        MemoryQuarantine(), Watermarks(START), clock, Signals(), Health(),
+        source, LiveRules(at_work), MemoryAlerts(evidence.recall), MemoryPositions(), MemoryQuarantine(),
+        Watermarks(START), clock, Signals(), Health(),
     )  # fmt: skip
 
 

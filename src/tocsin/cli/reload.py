@@ -1,0 +1,84 @@
+"""`tocsin reload`: make the running service read its rules anew."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import httpx2
+import msgspec
+import typer
+
+from tocsin.cli.connect import settings_of
+from tocsin.errors import Error
+from tocsin.settings import Listen
+from tocsin.telemetry import visible
+
+TIMEOUT_S = 60.0
+EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - where a service that listens everywhere is found
+Answer = dict[str, Any]
+
+
+def reload(
+    config: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="The settings [default: ./tocsin.yml, if there is one]."),
+    ] = None,
+) -> None:
+    """Make the running service read its rules anew.
+
+    It says what changed. If there is a mistake, all of them are told, the service goes on with the rules
+    it has, and this exits 1.
+
+    Example: tocsin reload --config tocsin.yml
+    """
+    listen = settings_of(config).listen
+    answer = _asked(Listen(EVERYWHERE.get(listen.host, listen.host), listen.port))
+    refused = answer["status"] != "reloaded"
+    for line in _mistakes(answer["errors"]) if refused else _changes(answer):
+        typer.echo(visible(line), err=refused)
+    raise typer.Exit(1 if refused else 0)
+
+
+def _asked(address: Listen) -> Answer:
+    """What the service at that address answers.
+
+    Raises:
+        Error: there is none, or it is no answer of ours.
+    """
+    url = f"http://{address}/-/reload"
+    try:
+        with httpx2.Client(trust_env=False, timeout=TIMEOUT_S) as client:
+            response = client.post(url)
+    except httpx2.HTTPError as exc:
+        raise Error(f"{url}: no answer ({exc}); is `tocsin run` up, with this --config?") from exc
+    try:
+        answer: Answer = msgspec.json.decode(response.content, type=dict[str, Any])
+    except msgspec.DecodeError as exc:
+        raise Error(f"{url}: answers {response.status_code}, but is no tocsin that can reload") from exc
+    if answer.get("status") not in ("reloaded", "refused"):
+        raise Error(f"{url}: {answer.get('error', response.status_code)}")
+    return answer
+
+
+def _changes(answer: Answer) -> Iterator[str]:
+    for what in ("added", "removed", "changed", "warming"):
+        if answer[what]:
+            yield f"{what}: {', '.join(answer[what])}"
+    for name, why in answer["not_running"].items():
+        yield f"not running: {name}: {why}"
+    for warning in answer["warnings"]:
+        yield f"{_place(warning)}: warning: {warning['message']}"
+    same = "" if answer["added"] or answer["removed"] or answer["changed"] else ", the same as before"
+    yield f"{answer['rules']} rules at work{same}"
+
+
+def _mistakes(errors: list[Answer]) -> Iterator[str]:
+    for error in errors:
+        yield f"{_place(error)}: {error['message']}"
+    yield f"refused ({len(errors)} mistakes): the rules from before are still at work"
+
+
+def _place(error: Answer) -> str:
+    return f"{error['file']}:{error['line']}:{error['column']}"
