@@ -19,6 +19,15 @@ from tocsin.catalog.provider import PROVIDERS
 NEAR_ENOUGH = 0.6  # difflib's own default: a typo, not another word
 
 
+class Ecs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a code is in the Elastic Common Schema. `outcome` only where it is another than the code's own."""
+
+    action: str
+    category: tuple[str, ...]
+    type: tuple[str, ...]
+    outcome: str = ""
+
+
 class Code(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One event code.
 
@@ -26,6 +35,7 @@ class Code(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     `stream_filter` the log-stream filter that lets the code through (empty: none named).
     `prioritized`: a prioritised stream carries it. `security_center`: the vendor's own attack
     metric that counts it. `variants`: one code, several meanings (`action text: meaning`).
+    `ecs` is what it is to rules of any provider.
     """
 
     provider: str = ""
@@ -33,6 +43,7 @@ class Code(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     name: str
     description: str
     outcome: str
+    ecs: Ecs
     categories: tuple[str, ...] = ()
     stream_filter: str = ""
     severity: str = ""
@@ -52,7 +63,7 @@ class Code(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 @lru_cache(maxsize=8)
 def codes(provider: str) -> Mapping[str, Code]:
     """The provider's codes by code, in catalogue order; empty for a provider without a catalogue."""
-    if provider not in PROVIDERS:
+    if provider not in _catalogued():
         return MappingProxyType({})
     data = files(__package__).joinpath(f"{provider}.jsonl").read_bytes()
     lines = msgspec.json.Decoder(Code).decode_lines(data)
@@ -118,5 +129,10 @@ def _folded(heading: str) -> str:
     return "".join(heading.casefold().split())
 
 
+def _catalogued() -> list[str]:
+    """The providers that have codes."""
+    return [provider.name for provider in PROVIDERS.values() if provider.code_field]
+
+
 def _providers() -> str:
-    return ", ".join(PROVIDERS)
+    return ", ".join(_catalogued())

@@ -18,6 +18,9 @@ from typing import Any, cast
 
 import msgspec
 
+from tocsin.catalog.ecs import ecs_view
+from tocsin.catalog.provider import ECS
+
 ATTRIBUTE_PREFIX = "v_"
 # Names no JSON log uses; the decoder overwrites these fields after every decode all the same.
 _OURS = {name: f"tocsin/{name}" for name in ("id", "time_ms", "provider", "tenant", "code", "raw", "parsed")}
@@ -42,8 +45,13 @@ class Event(msgspec.Struct, kw_only=True, eq=False, gc=False, rename=_OURS):
     def fields(self) -> dict[str, Any]:
         """The whole vendor record, unwrapped; decoded at the first call."""
         if self.parsed is None:
-            self.parsed = _unwrapped(decode_json(self.raw)) if self.raw else {}
+            self.parsed = _unwrapped(decode_json(self.raw), self.provider) if self.raw else {}
         return self.parsed
+
+    @property
+    def ecs(self) -> dict[str, Any]:
+        """The normalised view: ECS name -> value, made anew at every call (`tocsin.catalog.ecs`)."""
+        return ecs_view(self.provider, self.code, self.id, self.time_ms, self.fields)
 
 
 def _finite(number: str) -> float | str:
@@ -92,12 +100,12 @@ def event_type(fields: Iterable[str]) -> type[Event]:
     return _event_type(frozenset(fields))
 
 
-def _unwrapped(record: Any) -> dict[str, Any]:
+def _unwrapped(record: Any, provider: str) -> dict[str, Any]:
     """A log-stream item `{log_id, data: {…}}` is its `data`; anything else is itself."""
     if not isinstance(record, dict):
         return {}
     inner = record.get("data")
-    if isinstance(inner, dict) and "type" not in record:
+    if provider != ECS and isinstance(inner, dict) and "type" not in record:
         return inner
     return record
 

@@ -1,55 +1,74 @@
-"""Field names of rules, and how an event's fields are read.
-
-The flat key comes first, then the dotted path. A path that crosses an array reaches every member.
-A top-level field is an attribute of the event, which costs nothing; anything else decodes the record.
-"""
+"""Field names of rules, and how an event's fields are read: the vendor's, or those of the normalised view."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from functools import lru_cache
 from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from tocsin.catalog.provider import PROVIDERS
 from tocsin.model.alert import Reader
 from tocsin.model.event import Event, attribute
+from tocsin.rules.ecs import attributes_of, ecs_reader, is_deep
+from tocsin.rules.paths import Members, is_flat, members_of, path_members, path_presence
 
 ELEMENTS = "{}"  # Splunk's suffix for "each element", which any path does anyway
 
-# What a decoded event can hold as an attribute: no path, none of our own names, nothing that
-# msgspec refuses in a name. Any other field is read from the whole record.
-_FLAT = re.compile(r'(?!tocsin/)[^."\\\x00-\x1f]+')
 
-Members = Callable[[Event], list[Any]]
+class Vocabulary(NamedTuple):
+    """What the field names of a document mean.
+
+    `product` is the provider whose events it reads (empty: any). With `ecs` the names are those of
+    the normalised view, without it those of the product's own records.
+    """
+
+    product: str = ""
+    ecs: bool = False
 
 
 class Field(NamedTuple):
-    """A field of a rule: `path` is what it is called inside the record.
+    """A field of a rule: `path` is what it is called inside the record, or in the normalised view.
 
-    `flat`: it is read as an attribute of the event. `is_code`: it holds the event code.
+    `flat`: it is read as an attribute of the event. `is_code`: it holds the event code. `view`: it
+    is a field of the normalised view, of this product's events (empty: of any); None where it is
+    the vendor's own.
     """
 
     path: str
     flat: bool
     is_code: bool
+    view: str | None = None
 
     @property
-    def steps(self) -> tuple[str, ...]:
-        """The keys from the record down."""
-        return tuple(self.path.split("."))
+    def key(self) -> str:
+        """The field in canonical text."""
+        return self.path if self.view is None else f"ecs:{self.path}"
+
+    @property
+    def attributes(self) -> frozenset[str]:
+        """The top-level vendor fields that reading it takes from the event's attributes."""
+        if self.view is not None:
+            return attributes_of(self.path, self.view)
+        return frozenset({self.path}) if self.flat else frozenset()
+
+    @property
+    def deep(self) -> bool:
+        """Whether reading it decodes the whole record."""
+        return not self.flat if self.view is None else is_deep(self.path, self.view)
 
 
-def field_of(written: str, product: str) -> Field:
-    """The field that a rule for `product` means by this name."""
-    provider = PROVIDERS.get(product)
+def field_of(written: str, vocabulary: Vocabulary) -> Field:
+    """The field that a document of this vocabulary means by this name."""
     path = written.replace(ELEMENTS, "")
+    if vocabulary.ecs:
+        return Field(path, flat=False, is_code=path == "event.code", view=vocabulary.product)
+    provider = PROVIDERS.get(vocabulary.product)
     if provider is not None and provider.prefix and path.startswith(provider.prefix):
         path = path.removeprefix(provider.prefix)
     return Field(
         path,
-        flat=_FLAT.fullmatch(path) is not None,
+        flat=is_flat(path),
         is_code=provider is not None and path == provider.code_field,
     )
 
@@ -60,6 +79,8 @@ def reader(field: Field) -> Reader:
 
     One reader a field, so that the engine sees which rules group alike.
     """
+    if field.view is not None:
+        return ecs_reader(field.path, field.view)
     if field.flat:
         return attrgetter(attribute(field.path))
     members = all_members(field)
@@ -73,63 +94,15 @@ def reader(field: Field) -> Reader:
 
 def all_members(field: Field) -> Members:
     """Reads every value of the field, arrays opened; None stands for a null and for a missing one."""
-    path, steps = field.path, field.steps
-    if field.flat:
-        get = attrgetter(attribute(path))
-        return lambda event: members_of(get(event))
-
-    def read(event: Event) -> list[Any]:
-        value: Any = event.fields
-        if path in value:
-            return members_of(value[path])
-        for place, step in enumerate(steps):
-            if type(value) is not dict:
-                found: list[Any] = []
-                _collect(value, steps[place:], found)
-                return found
-            value = value.get(step)
-        return members_of(value)
-
-    return read
-
-
-def members_of(value: Any) -> list[Any]:
-    """The value, or the members of an array, nested ones opened."""
-    if not isinstance(value, list):
-        return [value]
-    found: list[Any] = []
-    _collect(value, (), found)
-    return found
+    if field.view is None:
+        return path_members(field.path, flat=field.flat)
+    read = ecs_reader(field.path, field.view)
+    return lambda event: members_of(read(event))
 
 
 def presence(field: Field) -> Callable[[Event], bool]:
-    """Whether the field is there, be it null."""
-    path, steps = field.path, field.steps
-
-    def present(event: Event) -> bool:
-        fields = event.fields
-        return path in fields or _has(fields, steps)
-
-    return present
-
-
-def _collect(value: Any, steps: tuple[str, ...], found: list[Any]) -> None:
-    if isinstance(value, list):
-        if not value and steps:
-            found.append(None)
-        for member in value:
-            _collect(member, steps, found)
-    elif not steps:
-        found.append(value)
-    elif isinstance(value, dict):
-        _collect(value.get(steps[0]), steps[1:], found)
-    else:
-        found.append(None)
-
-
-def _has(value: Any, steps: tuple[str, ...]) -> bool:
-    if not steps:
-        return True
-    if isinstance(value, list):
-        return any(_has(member, steps) for member in value)
-    return isinstance(value, dict) and steps[0] in value and _has(value[steps[0]], steps[1:])
+    """Whether the field is there, be it null (which a field of the normalised view never is)."""
+    if field.view is None:
+        return path_presence(field.path)
+    read = ecs_reader(field.path, field.view)
+    return lambda event: read(event) is not None

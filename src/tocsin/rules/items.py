@@ -7,17 +7,20 @@ from functools import lru_cache
 from operator import attrgetter
 from typing import Any, NamedTuple
 
+from tocsin.catalog.provider import ECS
 from tocsin.model.event import Event, attribute
 from tocsin.rules.document import Scalar
-from tocsin.rules.fields import Field, all_members, field_of, members_of, presence
+from tocsin.rules.fields import Field, all_members, field_of, presence
 from tocsin.rules.leaves import Leaf, texts_of
 from tocsin.rules.modifiers import Chain
+from tocsin.rules.paths import members_of
 from tocsin.rules.patterns import literal_of, parse_pattern
 from tocsin.rules.placeholders import expanded
 from tocsin.rules.problems import Mark
 from tocsin.rules.scope import Catalog, Scope
 from tocsin.rules.tree import Predicate, Test, Tree
 from tocsin.rules.values import leaf_for
+from tocsin.rules.view import view_test, warn_of_words
 
 MOST_HINTS = 100  # a file; looking for the nearest code is slow, and a file may be hostile
 
@@ -68,8 +71,8 @@ def _canonical(values: list[Scalar]) -> str:
 
 def _test(question: Question, values: list[Scalar], scope: Scope) -> Test | None:
     field, chain = question.field, question.chain
-    key = f"{field.path}|{chain.text}={_canonical(values)}"
-    fields = frozenset({field.path}) if field.flat else frozenset[str]()
+    key = f"{field.key}|{chain.text}={_canonical(values)}"
+    fields = field.attributes
     if chain.kind == "exists":
         return _exists(question, values, key, fields, scope)
     if chain.kind == "fieldref":
@@ -77,19 +80,24 @@ def _test(question: Question, values: list[Scalar], scope: Scope) -> Test | None
     leaf = leaf_for(chain, values, scope)
     if leaf is None:
         return None
+    if field.view is not None and not field.is_code:
+        warn_of_words(field, chain, values, scope)
+        return view_test(field, key, leaf)
     codes = _codes(field, chain, values, scope)
     if codes and "" not in codes and not chain.cased:
         wanted = frozenset(code.casefold() for code in codes)
         return Test(key, lambda event: event.code.casefold() in wanted, codes=codes, decided=True)
     # An event without a code has the code '', be its field absent, null or empty: the field decides.
-    return Test(key, _over(field, leaf), fields, deep=not field.flat, codes=codes)
+    return Test(key, _over(field, leaf), fields, deep=field.deep, codes=codes)
 
 
 def _codes(field: Field, chain: Chain, values: list[Scalar], scope: Scope) -> frozenset[str] | None:
     """The event codes that can match, where the values name them; `''` for an event without one."""
     if not field.is_code or chain.kind != "equals" or chain.transforms or chain.time_part:
         return None
-    found: set[str] = set()
+    if field.view == ECS:
+        return None
+    found = {""} if field.view == "" else set[str]()  # An ECS document says its code in its record alone.
     known = _known_codes(scope.catalog, scope.product)  # type: ignore[arg-type] # a module can be hashed
     for value in values:
         if value.is_null or value.text == "":
@@ -157,8 +165,8 @@ def _exists(
         scope.problems.error(values[0].mark, '"exists" takes true or false, without quotes')
         return None
     present = presence(question.field)
-    if not fields:
-        return Test(key, lambda event: present(event) is wanted, deep=True)
+    if not question.field.flat:
+        return Test(key, lambda event: present(event) is wanted, fields, deep=question.field.deep)
     # An attribute that holds something spares decoding the record; None may be a null or nothing.
     get = attrgetter(attribute(question.field.path))
     return Test(key, lambda event: (get(event) is not None or present(event)) is wanted, fields)
@@ -168,9 +176,9 @@ def _references(question: Question, values: list[Scalar], key: str, scope: Scope
     """Whether the field equals (or holds, begins, ends with) what another field says."""
     chain = question.chain
     compare = _TEXT_COMPARE[chain.place]
-    others = [field_of(value.text, scope.product) for value in values]
+    others = [field_of(value.text, scope.vocabulary) for value in values]
     ours, theirs = all_members(question.field), [all_members(field) for field in others]
-    fields = frozenset(field.path for field in (question.field, *others) if field.flat)
+    fields = frozenset(name for field in (question.field, *others) for name in field.attributes)
 
     def texts(found: list[Any]) -> list[str]:
         each = [text for value in found if not isinstance(value, dict | list) for text in texts_of(value)]
@@ -180,7 +188,7 @@ def _references(question: Question, values: list[Scalar], key: str, scope: Scope
         left = texts(ours(event))
         return any(compare(one, two) for read in theirs for two in texts(read(event)) for one in left)
 
-    return Test(key, holds, fields, deep=any(not field.flat for field in (question.field, *others)))
+    return Test(key, holds, fields, deep=any(field.deep for field in (question.field, *others)))
 
 
 _TEXT_COMPARE: dict[str, Callable[[str, str], bool]] = {

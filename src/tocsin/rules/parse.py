@@ -21,6 +21,7 @@ from tocsin.rules.spec import (
     product_of,
     read_meta,
     read_selections,
+    taxonomy_of,
 )
 from tocsin.rules.yaml_mistakes import spaceless
 
@@ -76,7 +77,7 @@ def _detection(root: Section, meta: Meta, chosen: Chosen | None) -> DetectionDoc
         meta=meta,
         root=root.table,
         product=product_of(root),
-        taxonomy=root.text("taxonomy", "sigma"),
+        taxonomy=taxonomy_of(root),
         selections=selections,
         conditions=conditions,
         generate=root.flag("generate"),
@@ -117,7 +118,9 @@ def _filter(root: Section, meta: Meta) -> FilterDoc | None:
                 "a filter's condition is added with AND, so one that excludes begins with not; "
                 f'write "not ({condition.text})"',
             )
-    return FilterDoc(meta, root.table, product_of(root), rules, selections, conditions, root.problems)
+    return FilterDoc(
+        meta, root.table, product_of(root), taxonomy_of(root), rules, selections, conditions, root.problems
+    )
 
 
 def _body(root: Section, key: str, way_out: str) -> Section | None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from tocsin.rules.fields import Vocabulary
 from tocsin.rules.problems import Mark, Problems, did_you_mean
 
 # The texts that a placeholder stands for; None where nobody knows the name.
@@ -33,12 +34,17 @@ class Catalog(Protocol):
 class Scope:
     """One document's surroundings. `refused` collects what RE2 does not run, which stops the rule."""
 
-    product: str
+    vocabulary: Vocabulary
     problems: Problems
     catalog: Catalog
     placeholders: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     trusted: bool = False
     refused: list[str] = field(default_factory=list)
+
+    @property
+    def product(self) -> str:
+        """The provider whose events are read; empty for any."""
+        return self.vocabulary.product
 
     def values_of(self, placeholder: str, mark: Mark) -> tuple[str, ...]:
         """The texts for `%placeholder%`; a mistake where there is neither param nor list of that name."""

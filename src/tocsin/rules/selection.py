@@ -11,6 +11,7 @@ from tocsin.rules.items import Question, keyword_tests, tests_for
 from tocsin.rules.modifiers import Chain, parse_key
 from tocsin.rules.scope import Scope
 from tocsin.rules.tree import Tree, all_of, any_of, negated
+from tocsin.rules.view import warn_of_name
 
 LONGEST_VALUE = 10_000  # characters
 
@@ -65,7 +66,8 @@ def _item(key: str, entry: Entry, scope: Scope) -> Tree | None:
     if written == CATEGORY:
         return category_item(chain, values, entry.key_mark, scope)
     warn_of_ours(written, entry.key_mark, scope)
-    question = Question(field_of(written, scope.product), written, chain, entry.key_mark)
+    warn_of_name(written, scope.vocabulary, entry.key_mark, scope.problems)
+    question = Question(field_of(written, scope.vocabulary), written, chain, entry.key_mark)
     return _combined(tests_for(question, values, scope), chain)
 
 

@@ -110,6 +110,10 @@ class Decoder:
         events: list[Event] = []
         bad: list[Quarantined] = []
         limit_ms = LAST_MS if now_ms is None else now_ms + FUTURE_MS
+        if not self._provider.code_field:  # An ECS document nests what every event has.
+            for number, record in enumerate(records, first):
+                self._add_carefully(record, number, limit_ms, events, bad)
+            return events, bad
         decode, date_of, add = self._decode_as(records), self._date, events.append
         whole = self._whole
         seconds, milliseconds = self._seconds, MILLISECONDS
@@ -155,12 +159,12 @@ class Decoder:
 
     def _carefully(self, record: bytes, limit_ms: int) -> Event:
         whole, was_cut = full_record(record)
-        item, fields = unwrap(whole)
+        item, fields = unwrap(whole) if self._provider.code_field else (whole, whole)
         event = self._type(
             raw=msgspec.json.encode(item) if was_cut or item is not whole else record,
             provider=self._provider.name,
-            code=_text(fields.get(self._provider.code_field), self._provider.code_field),
-            tenant=self._tenant or self._tenant_of(fields.get(self._provider.tenant_field)),
+            code=self._text_at(fields, self._provider.code_field),
+            tenant=self._tenant or self._text_at(fields, self._provider.tenant_field) or self._default_tenant,
         )
         vendor_id = self._vendor_id(fields) or self._vendor_id(item)
         event.id = vendor_id or _hash(fields)
@@ -171,12 +175,12 @@ class Decoder:
             setattr(event, attribute(name), fields.get(name))
         return event
 
-    def _tenant_of(self, value: object) -> str:
-        return _text(value, self._provider.tenant_field) or self._default_tenant
+    def _text_at(self, fields: dict[str, Any], name: str) -> str:
+        return _text(_at(fields, name), name) if name else ""
 
     def _vendor_id(self, fields: dict[str, Any]) -> str:
         for name in self._provider.id_fields:
-            if found := _text(fields.get(name), name):
+            if found := self._text_at(fields, name):
                 if len(found) > MAX_ID:
                     raise BadRecord(ID_TOO_LONG)
                 return found
@@ -184,7 +188,7 @@ class Decoder:
 
     def _time(self, fields: dict[str, Any], vendor_id: str) -> int:
         for name in self._provider.time_fields:
-            if (value := fields.get(name)) not in (None, ""):
+            if (value := _at(fields, name)) not in (None, ""):
                 return parse_time(value)
         if (ms := time_in_log_id(vendor_id)) is None:
             raise BadRecord(NO_TIME)
@@ -229,6 +233,16 @@ def _quick_type(provider_name: str, asked: frozenset[str], tenant: str, default_
     for field, ours in same.items():
         setattr(made, attribute(field), getattr(made, ours))  # One slot by two names.
     return cast("type[Event]", made)
+
+
+def _at(fields: dict[str, Any], name: str) -> Any:
+    """The field of that name; of a dotted one, what is nested so."""
+    value: Any = fields.get(name)
+    if value is None and "." in name:
+        value = fields
+        for step in name.split("."):
+            value = value.get(step) if isinstance(value, dict) else None
+    return value
 
 
 def _text(value: object, field: str) -> str:

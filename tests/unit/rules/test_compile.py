@@ -401,8 +401,8 @@ WARNINGS = [
         "no event can match: its code would have to be two at once",
     ),
     (
-        _detection("s: {u: x}") + "taxonomy: ecs\n",
-        "this version does not read taxonomy ecs; the rule does not run",
+        _detection("s: {source.ipp: x}") + "taxonomy: ecs\n",
+        '"source.ipp" is no field of the normalised view; did you mean "source.ip"?',
     ),
 ]
 

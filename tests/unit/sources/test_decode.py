@@ -15,6 +15,7 @@ from tocsin.sources.limits import MAX_QUARANTINED, MAX_STRING
 
 DATA = Path(__file__).parents[2] / "data"
 SAMPLES = sorted((DATA / "auth0").glob("*.json"))
+WHEN = "2025-03-01T00:00:00.123Z"
 LOG_ID = "90020221124231024915274964892613219266671587159978278962"
 GOOD = {
     "log_id": LOG_ID,
@@ -417,5 +418,35 @@ def test_fields_that_rules_read_are_attributes_and_absent_ones_are_none():
 
 
 def test_an_unknown_provider_is_refused():
-    with pytest.raises(ConfigError, match=r"unknown provider 'okta'; known are auth0, frontegg"):
+    with pytest.raises(ConfigError, match=r"unknown provider 'okta'; known are auth0, ecs, frontegg"):
         Decoder([], provider="okta")
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"@timestamp": WHEN, "event": {"id": "e1", "code": "x"}, "organization": {"id": "acme"}},
+        {"@timestamp": WHEN, "event.id": "e1", "organization.id": "acme", "data": {"not": "an envelope"}},
+        {"@timestamp": WHEN, "event": {"id": "e1"}, "organization": {"id": "acme"}, "": "no code"},
+        {"@timestamp": WHEN, "event": {"id": ""}, "_id": "e1", "organization.id": "acme"},
+    ],
+    ids=["nested", "dotted", "a key without a name", "elasticsearch's id"],
+)
+def test_an_ecs_document_says_who_and_when_nested_or_dotted(document):
+    decoder = Decoder([], provider="ecs")
+    raw = json.dumps(document).encode()
+
+    [event], bad = decoder.decode_lines(raw + b"\n", first_line=1, now_ms=None)
+
+    assert not bad
+    assert (event.id, event.tenant, event.code, iso(event.time_ms)) == ("e1", "acme", "", WHEN)
+    assert event.fields == document
+
+
+def test_an_ecs_document_without_a_time_is_quarantined_and_those_beside_it_are_not():
+    lines = b'{"source":{"ip":"203.0.113.9"}}\n\n{"@timestamp":"2025-03-01T00:00:00Z"}\n'
+
+    events, bad = Decoder([], provider="ecs").decode_lines(lines, first_line=1, now_ms=None)
+
+    assert len(events) == 1
+    assert [record.line for record in bad] == [1]

@@ -1,0 +1,198 @@
+"""Fields of the normalised view, read quickly: for each provider the vendor fields they come from.
+
+What a field is, `tocsin.catalog.ecs` says; here is only how to read one without making them all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from operator import attrgetter
+from typing import Any
+
+from tocsin.catalog.ecs import FROM_CODE, MISSING, domain_of, email_of, of_code, one_or_many
+from tocsin.catalog.lookup import codes
+from tocsin.catalog.provider import ECS, PROVIDERS, Provider
+from tocsin.clock import iso
+from tocsin.model.alert import Reader
+from tocsin.model.event import Event, attribute
+from tocsin.rules.paths import is_flat, members_of, path_members
+
+_NAMED = ("user.email", "user.name")  # what `user.email` and `user.domain` are told by
+
+
+@lru_cache(maxsize=4_096)
+def ecs_reader(name: str, product: str) -> Reader:
+    """Reads a field of the view of this product's events (empty: of any); None where it is missing."""
+    if product:
+        return _reader(name, PROVIDERS[product]) if product in PROVIDERS else _nothing
+    readers = {provider.name: _reader(name, provider) for provider in PROVIDERS.values()}
+
+    def read(event: Event) -> object:
+        return readers.get(event.provider, _nothing)(event)
+
+    return read
+
+
+def attributes_of(name: str, product: str) -> frozenset[str]:
+    """The top-level vendor fields that reading it takes from the event's attributes."""
+    found = [path for provider in _providers(product) for path in _paths(name, provider)]
+    return frozenset(path for path in found if is_flat(path))
+
+
+def is_deep(name: str, product: str) -> bool:
+    """Whether reading it decodes whole records, but those of ECS documents, which always are."""
+    vendors = [provider for provider in _providers(product) if provider.name != ECS]
+    return not vendors or any(not is_flat(path) for one in vendors for path in _paths(name, one))
+
+
+def codes_where(name: str, product: str, leaf: Callable[[Any], bool]) -> tuple[frozenset[str], bool] | None:
+    """The codes of the events whose field may pass, and whether all events of these codes do.
+
+    None where events of any code may pass: because the code does not tell, or a code nobody knows
+    would pass for having no such field.
+    """
+    if name not in FROM_CODE or leaf(None):
+        return None
+    found: set[str] = set()
+    for provider in _providers(product):
+        if not provider.code_field:
+            found.add("")  # All ECS documents are events of this code.
+        elif name == "event.outcome" and provider.outcomes:
+            return None
+        else:
+            found |= {code for code in codes(provider.name) if _passes(provider.name, code, name, leaf)}
+    exact = "" not in found and len(_providers(product)) == 1
+    return (frozenset({*found, *(code.casefold() for code in found)}), exact) if found != {""} else None
+
+
+def _passes(provider: str, code: str, name: str, leaf: Callable[[Any], bool]) -> bool:
+    return any(leaf(member) for member in members_of(of_code(provider, code, name)))
+
+
+def _providers(product: str) -> list[Provider]:
+    return [provider for provider in PROVIDERS.values() if product in ("", provider.name)]
+
+
+def _paths(name: str, provider: Provider) -> tuple[str, ...]:
+    """Every vendor field that reading the view's field may look at."""
+    if name == "event.outcome":
+        return tuple(provider.outcomes)
+    names = _NAMED if name in ("user.email", "user.domain") else ()
+    return tuple(path for each in (name, *names) for path in provider.ecs.get(each, ()))
+
+
+def _reader(name: str, provider: Provider) -> Reader:
+    """Reads a field of the view of one provider's events."""
+    make = _OF_ANY.get(name)
+    if make is None and provider.name != ECS:
+        make = _OF_VENDORS.get(name)
+    return make(name, provider) if make is not None else _own(name, provider)
+
+
+def _vendor_reader(paths: tuple[str, ...]) -> Reader:
+    """The first of these vendor fields that the record has."""
+    if not paths:
+        return _nothing
+    each = [path_members(path, flat=is_flat(path)) for path in paths]
+
+    def find(event: Event) -> object:
+        for members in each:
+            values = [one for one in members(event) if one not in MISSING and type(one) is not dict]
+            if values:
+                return one_or_many(values)
+        return None
+
+    if not is_flat(paths[0]):
+        return find
+    first: Reader = attrgetter(attribute(paths[0]))
+
+    def read(event: Event) -> object:
+        value = first(event)
+        return value if type(value) is str and value else find(event)
+
+    return read
+
+
+def _document_reader(name: str) -> Reader:
+    """A field of an ECS document, nested or under a dotted key."""
+    steps = tuple(name.split("."))
+
+    def read(event: Event) -> object:
+        found: list[Any] = []
+        _descend(event.fields, steps, found)
+        return one_or_many(found)
+
+    return read
+
+
+def _descend(value: Any, steps: tuple[str, ...], found: list[Any]) -> None:
+    if isinstance(value, list):
+        for member in value:
+            _descend(member, steps, found)
+    elif isinstance(value, dict):
+        cuts = {".".join(steps[:cut]): steps[cut:] for cut in range(1, len(steps) + 1)}
+        there = [key for key in cuts if key in value]
+        if len(there) > 1:
+            there = [key for key in value if key in cuts]
+        for key in there:
+            _descend(value[key], cuts[key], found)
+    elif not steps and value not in MISSING:
+        found.append(value)
+
+
+def _own(name: str, provider: Provider) -> Reader:
+    """What the record itself says in the field."""
+    return _document_reader(name) if provider.name == ECS else _vendor_reader(provider.ecs.get(name, ()))
+
+
+def _from_code(name: str, provider: Provider) -> Reader:
+    return lambda event: of_code(provider.name, event.code, name)
+
+
+def _outcome(name: str, provider: Provider) -> Reader:
+    """What the record tells, else what its code does."""
+    tellers: list[tuple[Reader, Mapping[str, str]]] = [
+        (attrgetter(attribute(field)), meanings) for field, meanings in provider.outcomes.items()
+    ]
+    by_code = _from_code(name, provider)
+
+    def read(event: Event) -> object:
+        for get, meanings in tellers:
+            text = get(event)
+            if type(text) is str and (outcome := meanings.get(text.strip().casefold())):
+                return outcome
+        return by_code(event)
+
+    return read if tellers else by_code
+
+
+def _email(name: str, provider: Provider) -> Reader:
+    own, named = _own(name, provider), _own("user.name", provider)
+    return lambda event: own(event) or email_of(named(event))
+
+
+def _domain(name: str, provider: Provider) -> Reader:
+    own, email = _own(name, provider), _email("user.email", provider)
+    return lambda event: own(event) or domain_of(email_of(email(event)))
+
+
+def _nothing(_event: Event) -> object:
+    return None
+
+
+_Make = Callable[[str, Provider], Reader]
+_OF_ANY: Mapping[str, _Make] = {
+    "@timestamp": lambda _name, _provider: lambda event: iso(event.time_ms),
+    "event.id": lambda _name, _provider: lambda event: event.id or None,
+    "user.domain": _domain,
+    "user.email": _email,
+}
+_OF_VENDORS: Mapping[str, _Make] = {
+    "event.code": lambda _name, _provider: lambda event: event.code or None,
+    "event.outcome": _outcome,
+    **{name: _from_code for name in FROM_CODE if name != "event.outcome"},
+    "event.provider": lambda _name, provider: lambda _event: provider.name,
+    "observer.product": lambda _name, provider: lambda _event: provider.name,
+    "observer.vendor": lambda _name, provider: lambda _event: provider.vendor,
+}

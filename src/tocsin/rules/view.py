@@ -1,0 +1,85 @@
+"""Tests of the normalised view, and what is told of names and words that it never holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from tocsin.catalog import PROVIDERS, codes
+from tocsin.catalog.ecs import WORDS, ecs_fields
+from tocsin.catalog.provider import ECS
+from tocsin.model.event import Event
+from tocsin.rules.document import Node, Scalar, scalars
+from tocsin.rules.ecs import codes_where
+from tocsin.rules.fields import Field, Vocabulary, all_members
+from tocsin.rules.leaves import Leaf
+from tocsin.rules.modifiers import Chain
+from tocsin.rules.problems import Mark, Problems, nearest
+from tocsin.rules.scope import Scope
+from tocsin.rules.tree import Test
+
+MOST_HINTS = 20  # a file; looking for the nearest name is slow, and a file may be hostile
+
+
+def view_test(field: Field, key: str, leaf: Leaf) -> Test:
+    """A test of a field of the view; the catalogue may tell which codes pass it."""
+    members = all_members(field)
+    told, decided = codes_where(field.path, field.view or "", leaf) or (None, False)
+
+    def holds(event: Event) -> bool:
+        found = members(event)
+        return leaf(found[0]) if len(found) == 1 else any(map(leaf, found))
+
+    return Test(key, holds, field.attributes, deep=field.deep, codes=told, decided=decided)
+
+
+def warn_of_name(written: str, vocabulary: Vocabulary, mark: Mark, problems: Problems) -> None:
+    """A field that no event's view holds. An ECS document may hold any, so there only a typo is told."""
+    name = written.replace("{}", "")
+    if not vocabulary.ecs or name in ecs_fields():
+        return
+    near = nearest(name, ecs_fields()) if len(problems.warnings) < MOST_HINTS else None
+    if near is not None:
+        problems.warning(mark, f'"{written}" is no field of the normalised view; did you mean "{near}"?')
+    elif vocabulary.product != ECS:
+        problems.warning(
+            mark,
+            f'"{written}" is no field of the normalised view, so only an ECS document could hold it; '
+            "without taxonomy: ecs a rule reads the vendor's own fields",
+        )
+
+
+def warn_of_names(written: Sequence[str], vocabulary: Vocabulary, within: Node, problems: Problems) -> None:
+    """The same for fields to group by, to count or to show, which stand somewhere within a node."""
+    if vocabulary.ecs:
+        places = {scalar.text: scalar.mark for scalar in scalars(within)}
+        for name in dict.fromkeys(written):
+            warn_of_name(name, vocabulary, places.get(name, within.mark), problems)
+
+
+def warn_of_words(field: Field, chain: Chain, values: Iterable[Scalar], scope: Scope) -> None:
+    """A value that the field never has."""
+    if chain.kind != "equals" or chain.transforms or chain.time_part:
+        return
+    known = _words(field)
+    for value in values:
+        text = value.text
+        if not known or value.is_null or text.casefold() in known or "*" in text or "?" in text:
+            continue
+        near = nearest(text, known) if len(scope.problems.warnings) < MOST_HINTS else None
+        if near is not None:
+            told = f'did you mean "{near}"?'
+        elif field.path in WORDS:
+            told = f"known are {', '.join(sorted(known))}"
+        elif field.view in ("", ECS):
+            continue  # An ECS document's action may be any.
+        else:
+            told = "`tocsin events` shows them; the vendor's own codes are event.code"
+        scope.problems.warning(value.mark, f'no event has the {field.path} "{text}"; {told}')
+
+
+def _words(field: Field) -> frozenset[str]:
+    """All that the field can say, case-folded; empty where that is not known."""
+    if field.path != "event.action":
+        return WORDS.get(field.path, frozenset())
+    providers = [name for name in PROVIDERS if field.view in ("", name)]
+    return frozenset(code.ecs.action for name in providers for code in codes(name).values())
