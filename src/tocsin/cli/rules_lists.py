@@ -8,12 +8,21 @@ from dataclasses import dataclass
 import msgspec
 import typer
 
-from tocsin.cli.rules_options import Format, OutputFormat, OverlayFile, Paths, SiteConfig, site_rules
+from tocsin.cli.rules_options import (
+    Format,
+    OutputFormat,
+    OverlayFile,
+    Paths,
+    SiteConfig,
+    overlay_of,
+    site_rules,
+)
 from tocsin.cli.table import print_table
 from tocsin.rules.coverage import Coverage, coverage_of
 from tocsin.rules.listing import line_of
+from tocsin.rules.overlay import Overlay, read_overlay
 from tocsin.rules.params import Param
-from tocsin.rules.spec import FilterDoc
+from tocsin.rules.spec import CorrelationDoc, DetectionDoc, FilterDoc
 
 LIST_COLUMNS = ("rule", "level", "att&ck", "type", "window", "params", "event codes", "stream filters")
 PARAM_COLUMNS = ("rule", "param", "value", "default", "bounds", "from", "what")
@@ -76,16 +85,21 @@ def params(
 ) -> None:
     """The rules' params: values, bounds, and where each was set.
 
-    The place is the rule's own file, or the overlay where it sets another value.
+    The place is the rule's own file, or the overlay where it sets another value. What else the
+    overlay changes of a rule (level, enabled, labels) follows its params.
 
     Example: tocsin rules params rules/auth0 --overlay overlay.yml
     """
     docs = site_rules(paths, config, overlay).docs
+    site = read_overlay(overlay_of(config, overlay))
     knobs = [
-        _knob(doc.meta.label, param)
+        knob
         for doc in docs
         if not isinstance(doc, FilterDoc)
-        for param in doc.extension.params.values()
+        for knob in (
+            *(_knob(doc.meta.label, param) for param in doc.extension.params.values()),
+            *_changed(doc, site),
+        )
     ]
     if output is Format.json:
         _print_json(knobs)
@@ -125,6 +139,21 @@ def _coverage_rows(found: Coverage) -> Iterator[Sequence[str]]:
 def _knob(rule: str, param: Param) -> Knob:
     value, default = ", ".join(param.texts), ", ".join(scalar.text for scalar in param.default)
     return Knob(rule, param.name, value, default, param.least, param.most, param.place, param.help)
+
+
+def _changed(doc: DetectionDoc | CorrelationDoc, site: Overlay) -> Iterator[Knob]:
+    """What the overlay says of a rule beside its params; a default is what the rule's file says."""
+    override, own = site.of(doc.meta), doc.extension.alert.labels
+    for setting, mark in override.marks.items():
+        label = setting.removeprefix("label.")
+        if setting == "enabled":
+            value, default = str(override.enabled).lower(), "true"
+        elif setting == "level":
+            value, default = override.severity or "", doc.meta.level or ""
+        else:
+            value, default = override.labels.get(label, ""), own.get(label, "")
+        place = f"{site.problems.file}:{mark.line}"
+        yield Knob(doc.meta.label, setting, value, default, "", "", place, "set by the overlay")
 
 
 def _bounds(least: str, most: str) -> str:

@@ -79,3 +79,8 @@ def site_rules(paths: Sequence[Path] | None, config: Path | None, overlay: Path 
         lists=settings.lists,
         trusted=settings.trusted_rules,
     )
+
+
+def overlay_of(config: Path | None, overlay: Path | None) -> Path | None:
+    """The overlay that `site_rules` takes."""
+    return overlay or (load_settings(config).overlay if config is not None else None)

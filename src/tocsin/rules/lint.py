@@ -45,7 +45,8 @@ def _values(doc: DetectionDoc | FilterDoc) -> None:
     params = doc.extension.params if isinstance(doc, DetectionDoc) else ()
     for entry in doc.selections.values():
         lint_selection(entry.node, doc.problems, params)
-    lint_fields(doc.product, [entry.node for entry in doc.selections.values()], doc.problems)
+    if doc.taxonomy != "ecs":
+        lint_fields(doc.product, [entry.node for entry in doc.selections.values()], doc.problems)
 
 
 def _product(doc: DetectionDoc | FilterDoc) -> None:

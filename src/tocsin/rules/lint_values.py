@@ -5,39 +5,79 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Container, Iterator
+from dataclasses import dataclass
 
 from tocsin.rules.document import Entry, Items, Node, Scalar, Table
 from tocsin.rules.fields import ELEMENTS
+from tocsin.rules.lint_texts import address_told, dotted_told, pattern_told, time_told
 from tocsin.rules.modifiers import Chain, parse_key
 from tocsin.rules.problems import Problems
+from tocsin.rules.yaml_mistakes import spaceless
 
 _BRACED = re.compile(r"\{[A-Za-z_][A-Za-z0-9_ -]*\}|<[A-Z_][A-Z0-9_ -]*>")
 _PERCENT = re.compile(r"%[A-Za-z0-9_.-]+%")
-_DOLLAR = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]*)")
+_DOLLAR = re.compile(r"\$([A-Za-z_][A-Za-z0-9_.-]*)")
+# Booleans of YAML 1.1, which are text in YAML 1.2, and so here.
+_ONCE_BOOLEAN = {"yes": "true", "on": "true", "no": "false", "off": "false"}
+_LOWER, _UPPER = ("gt", "gte"), ("lt", "lte")
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One item of a map: `field|chain: values`."""
+
+    field: str
+    chain: Chain
+    entry: Entry
+
+    @property
+    def values(self) -> list[Scalar]:
+        """Its values, those that are single."""
+        return [*_values(self.entry.node)]
 
 
 def lint_selection(node: Node, problems: Problems, params: Container[str]) -> None:
     """Warn of what stands in a selection; `params` are the names of its rule's params."""
     match node:
         case Table(entries):
-            items = [*_items(entries)]
-            alike: dict[str, list[Item]] = defaultdict(list)
-            for item in items:
-                alike[item[0]].append(item)
-            for field, chain, entry in items:
-                _nothing(field, entry, problems)
-                for scalar in _values(entry.node):
-                    _placeholder(scalar, chain, problems, params)
-                _not_there(field, chain, entry, alike[field], problems)
-            _elements(items, problems)
+            _map([*_items(entries)], problems, params)
         case Items(items=members):
             for member in members:
                 lint_selection(member, problems, params)
         case Scalar():
-            _placeholder(node, Chain(), problems, params)
+            _keyword(node, problems, params)
 
 
-Item = tuple[str, Chain, Entry]
+def _map(items: list[Item], problems: Problems, params: Container[str]) -> None:
+    alike: dict[str, list[Item]] = defaultdict(list)
+    for item in items:
+        alike[item.field].append(item)
+    for item in items:
+        others = [other for other in alike[item.field] if other is not item]
+        for scalar in item.values:
+            _placeholder(scalar, item.chain, problems, params)
+            if not item.field and not item.chain.expand:
+                _spaceless(scalar, problems)
+        if item.field:
+            _of_field(item, others, problems)
+    _elements(items, problems)
+    for some in alike.values():
+        _nothing_between(some, problems)
+
+
+def _of_field(item: Item, others: list[Item], problems: Problems) -> None:
+    dotted = dotted_told(item.field, item.chain)
+    if dotted:
+        problems.warning(item.entry.key_mark, dotted)
+    _nothing(item, problems)
+    _once_boolean(item, problems)
+    _not_there(item, others, problems)
+    _null_exists(item, others, problems)
+    for scalar in item.values:
+        for tell in (pattern_told, address_told, time_told):
+            told = tell(item.field, item.chain, scalar)
+            if told:
+                problems.warning(scalar.mark, told)
 
 
 def _items(entries: dict[str, Entry]) -> Iterator[Item]:
@@ -46,7 +86,7 @@ def _items(entries: dict[str, Entry]) -> Iterator[Item]:
     for key, entry in entries.items():
         parsed = parse_key(key, entry.key_mark, ignored)
         if parsed is not None:
-            yield (*parsed, entry)
+            yield Item(*parsed, entry)
 
 
 def _values(node: Node) -> Iterator[Scalar]:
@@ -55,6 +95,19 @@ def _values(node: Node) -> Iterator[Scalar]:
             yield node
         case Items(items):
             yield from (item for item in items if isinstance(item, Scalar))
+
+
+def _keyword(node: Scalar, problems: Problems, params: Container[str]) -> None:
+    _placeholder(node, Chain(), problems, params)
+    _spaceless(node, problems)
+
+
+def _spaceless(scalar: Scalar, problems: Problems) -> None:
+    """`type:fp`, which is one text to look for anywhere, and surely meant a field and its value."""
+    meant = spaceless(scalar.text) if scalar.plain else ""
+    if meant:
+        told = f'"{scalar.text}" is looked for as text in all fields'
+        problems.warning(scalar.mark, f'{told}; for a field and its value write "{meant}", with the space')
 
 
 def _placeholder(scalar: Scalar, chain: Chain, problems: Problems, params: Container[str]) -> None:
@@ -76,45 +129,97 @@ def _placeholder(scalar: Scalar, chain: Chain, problems: Problems, params: Conta
     problems.warning(scalar.mark, told)
 
 
-def _nothing(field: str, entry: Entry, problems: Problems) -> None:
+def _nothing(item: Item, problems: Problems) -> None:
     """An empty item, as when each of its values was commented out: YAML reads a null."""
-    node = entry.node
-    if field and isinstance(node, Scalar) and node.is_null and not node.text:
+    node = item.entry.node
+    plainly = item.chain.kind == "equals" and not item.chain.transforms
+    if plainly and isinstance(node, Scalar) and node.is_null and not node.text:
         problems.warning(
-            entry.key_mark,
-            f'"{field}" has no value here, which matches events without it; write a value, or null to say so',
+            item.entry.key_mark,
+            f'"{item.field}" has no value here, which matches events without it; write a value, '
+            "or null to say so",
         )
 
 
-def _not_there(field: str, chain: Chain, entry: Entry, alike: list[Item], problems: Problems) -> None:
-    """`neq` holds where the field is missing, too, unless an item `alike`, of the same field, asks for it."""
-    others = [(other, values) for _, other, values in alike if values is not entry]
-    if not chain.neq or not field or any(value.is_null for value in _values(entry.node)):
+def _once_boolean(item: Item, problems: Problems) -> None:
+    """`yes` and `off`, which older YAML reads as booleans: no boolean of an event equals them."""
+    if item.chain.kind != "equals":
         return
-    if any(_asks(other, values.node) for other, values in others):
+    for scalar in item.values:
+        meant = _ONCE_BOOLEAN.get(scalar.text.casefold()) if scalar.plain else None
+        if meant is not None:
+            told = f"{scalar.text} is text here, not {meant}"
+            problems.warning(scalar.mark, f"{told}; write {meant}, or '{scalar.text}' in quotes for the text")
+
+
+def _not_there(item: Item, others: list[Item], problems: Problems) -> None:
+    """`neq` holds where the field is missing, too, unless another item of the same field asks for it."""
+    if not item.chain.neq or any(value.is_null for value in item.values):
         return
-    way_out = f'add null to its values, or "{field}|neq: null" beside it, if the field must be there'
-    if any(other.kind == "exists" for other, _ in others):
-        told = f'"{field}|exists: true" is true of a null, too, and so is this neq'
+    if any(_asks(other) for other in others):
+        return
+    way_out = f'add null to its values, or "{item.field}|neq: null" beside it, if the field must be there'
+    if any(other.chain.kind == "exists" for other in others):
+        told = f'"{item.field}|exists: true" is true of a null, too, and so is this neq'
     else:
-        told = f'neq is also true of an event without "{field}"'
-    problems.warning(entry.key_mark, f"{told}; {way_out}")
+        told = f'neq is also true of an event without "{item.field}"'
+    problems.warning(item.entry.key_mark, f"{told}; {way_out}")
 
 
-def _asks(chain: Chain, node: Node) -> bool:
+def _null_exists(item: Item, others: list[Item], problems: Problems) -> None:
+    """`exists` asks whether the key is there: a null is. Beside another item of the field, that decides."""
+    if item.chain.kind != "exists" or others or not item.values:
+        return
+    if item.values[0].value is True and not item.chain.neq:
+        told = f'"{item.field}|exists: true" is true of a null, too'
+        problems.warning(
+            item.entry.key_mark, f'{told}; write "{item.field}|neq: null" if it must have a value'
+        )
+    elif item.values[0].value is False and not item.chain.neq:
+        told = f'"{item.field}|exists: false" is not true of a null'
+        problems.warning(item.entry.key_mark, f'{told}; write "{item.field}: null" for absent or null')
+
+
+def _asks(item: Item) -> bool:
     """Whether an item holds only where its field has a value."""
-    null = any(value.is_null for value in _values(node))
-    return chain.kind != "exists" and null == chain.neq
+    null = any(value.is_null for value in item.values)
+    return item.chain.kind != "exists" and null == item.chain.neq
 
 
 def _elements(items: list[Item], problems: Problems) -> None:
     """Two items of one array: each may be true of another member."""
     first: dict[str, str] = {}
-    for field, _, entry in items:
-        array, crossed, within = field.partition(ELEMENTS)
-        if crossed and within and first.setdefault(array, field) != field:
+    for item in items:
+        array, crossed, within = item.field.partition(ELEMENTS)
+        if crossed and within and first.setdefault(array, item.field) != item.field:
             problems.warning(
-                entry.key_mark,
-                f'"{first[array]}" and "{field}" may be true of different members of the array; '
+                item.entry.key_mark,
+                f'"{first[array]}" and "{item.field}" may be true of different members of the array; '
                 "ask about one of them, or write a selection each to say so",
             )
+
+
+def _nothing_between(items: list[Item], problems: Problems) -> None:
+    """Bounds of one field that leave no number: `hour|gte: 22` and `hour|lte: 6`."""
+    lowest: dict[str, float] = {}
+    for item in items:
+        number = _only_number(item)
+        if number is not None and item.chain.kind in _LOWER:
+            lowest[item.chain.time_part] = number
+    for item in items:
+        number = _only_number(item)
+        least = lowest.get(item.chain.time_part)
+        if number is None or least is None or item.chain.kind not in _UPPER or least <= number:
+            continue
+        problems.warning(
+            item.entry.key_mark,
+            f"no value is above {least:g} and below {number:g} at once; write two selections, "
+            "and join them with or",
+        )
+
+
+def _only_number(item: Item) -> float | None:
+    """The one number that an item compares with."""
+    values = item.values
+    value = values[0].value if len(values) == 1 and not item.chain.neq else None
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from msgspec.structs import replace
 
@@ -13,7 +13,7 @@ from tocsin.rules.document import OPEN, Entry, Items, Node, Scalar, Table
 from tocsin.rules.problems import Mark, Problems, did_you_mean
 from tocsin.rules.section import Section, replaced
 
-_REFERENCE = re.compile(r"\$([A-Za-z_][A-Za-z0-9_.-]*)")
+REFERENCE = re.compile(r"\$([A-Za-z_][A-Za-z0-9_.-]*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +50,20 @@ class Param:
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """What an overlay chose for params; its mistakes go to its own file."""
+    """What an overlay chose for a rule's params; its mistakes go to its own file.
+
+    `named` are the params that were chosen for this rule by its name. The others were chosen by
+    `globs` of names, for several rules at once: one without such a param is no mistake. `taken`
+    gathers the (glob, param) that some rule has.
+    """
 
     values: Mapping[str, tuple[Scalar, ...]]
     marks: Mapping[str, Mark]
     problems: Problems
+    rule: str = ""
+    named: frozenset[str] = frozenset()
+    globs: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    taken: set[tuple[str, str]] = field(default_factory=set)
 
 
 def read_params(section: Section | None, root: Table, chosen: Chosen | None) -> dict[str, Param]:
@@ -66,10 +75,17 @@ def read_params(section: Section | None, root: Table, chosen: Chosen | None) -> 
             if param:
                 params[name] = param
     if chosen is not None:
-        for name, mark in chosen.marks.items():
-            if name not in (section.table.entries if section else ()):
-                chosen.problems.error(mark, f'unknown param "{name}"; {did_you_mean(name, params)}')
+        _check_chosen(chosen, section.table.entries if section else (), params)
     return params
+
+
+def _check_chosen(chosen: Chosen, known: Container[str], params: Mapping[str, Param]) -> None:
+    """Report chosen params that the rule does not have, unless a glob chose them for others."""
+    for name, mark in chosen.marks.items():
+        if name in known:
+            chosen.taken.update((glob, name) for glob in chosen.globs.get(name, ()))
+        elif name in chosen.named:
+            chosen.problems.error(mark, f'unknown param "{name}"; {did_you_mean(name, params)}')
 
 
 def _read_param(name: str, section: Section, root: Table, chosen: Chosen | None) -> Param | None:
@@ -103,10 +119,11 @@ def _param(name: str, section: Section, root: Table, mark: Mark, chosen: Chosen 
         return Param(name, (_left_open(name, mark),), mark)
     if not _are_bounds(name, default, lowest, highest, section.problems):
         lowest = highest = None
-    value, told = default, section.problems
+    value, told, called = default, section.problems, name
     if chosen is not None and name in chosen.values:
         value, told = chosen.values[name], chosen.problems
-    if not _fits(name, value, default, (lowest, highest), told):
+        called = name if name in chosen.named else f"{chosen.rule}.{name}"
+    if not _fits(called, value, default, (lowest, highest), told):
         value = default  # a site's mistake is no second one in the rule
     return Param(
         name=name,
@@ -250,7 +267,7 @@ def _left_open(name: str, mark: Mark) -> Scalar:
 
 
 def _substituted_scalar(scalar: Scalar, params: Mapping[str, Param], problems: Problems) -> Node:
-    reference = _REFERENCE.fullmatch(scalar.text)
+    reference = REFERENCE.fullmatch(scalar.text)
     if reference is None:
         return scalar
     param = params.get(reference[1])

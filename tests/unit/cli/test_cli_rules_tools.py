@@ -83,6 +83,21 @@ def test_params_say_where_each_value_came_from(rule: str, overlay: str) -> None:
     assert rows == [
         ["failures", "threshold", "50", "20", "5..1000", f"{overlay}:3", "failed logins"],
         ["failures", "window", "10m", "10m", "", f"{rule}:10", ""],
+        ["failures", "level", "high", "low", "", f"{overlay}:4", "set by the overlay"],
+    ]
+
+
+def test_params_say_what_a_glob_and_labels_changed(rule: str, tmp_path: Path) -> None:
+    overlay = tmp_path / "site.yml"
+    overlay.write_text("fail*: {params: {window: 20m}, enabled: true}\nfailures: {labels: {team: b}}\n")
+
+    rows = [line.split("\t") for line in run("params", rule, "--overlay", str(overlay)).stdout.splitlines()]
+
+    assert [[row[1], row[2], row[5]] for row in rows] == [
+        ["threshold", "20", f"{rule}:9"],
+        ["window", "20m", f"{overlay}:1"],
+        ["enabled", "true", f"{overlay}:1"],
+        ["label.team", "b", f"{overlay}:2"],
     ]
 
 

@@ -6,6 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from tocsin.alerts.facts import headline_facts
+from tocsin.errors import RuleErrors
+from tocsin.model.alert import Alert
+from tocsin.rules.lint_headline import NAMES
 from tocsin.rules.load import load
 
 HEAD = "title: one\nname: one\nlogsource: {product: auth0}\n"
@@ -32,6 +36,8 @@ def _counted(counting: str, alert: str = "{}", level: str = "low") -> str:
 
 NOTHING = "has no value here, which matches events without it; write a value, or null to say so"
 PLACEHOLDER = "is a placeholder that no event says; put your own value there"
+AS_TEXT = 'is compared as text, and an IPv6 address is written in many ways; write "ip|cidr"'
+SPACELESS = 'is looked for as text in all fields; for a field and its value write "type: fp", with the space'
 EXPAND = "is filled in only with expand; write the field as field|expand"
 
 
@@ -67,6 +73,57 @@ EXPAND = "is filled in only with expand; write the field as field|expand"
                 "about one of them, or write a selection each to say so"
             ),
         ),
+        ("{u: yes}", "yes is text here, not true; write true, or 'yes' in quotes for the text"),
+        ("{u: [a, Off]}", "Off is text here, not false; write false, or 'Off' in quotes for the text"),
+        (
+            "{u|exists: true}",
+            '"u|exists: true" is true of a null, too; write "u|neq: null" if it must have a value',
+        ),
+        ("{u|exists: false}", '"u|exists: false" is not true of a null; write "u: null" for absent or null'),
+        ("[type:fp]", f'"type:fp" {SPACELESS}'),
+        ("{u.contains: a}", '"u.contains" is read as a field; for the modifier write "u|contains"'),
+        (
+            "{u|contains: ''}",
+            'every text holds the empty one; write what to look for, or "u|neq: null" for any value',
+        ),
+        (
+            "{u|re: '/^a/i'}",
+            "the slashes are part of the pattern; write 'u|re|i' and the pattern alone",
+        ),
+        (
+            "{ip: 192.0.2.0/24}",
+            '"192.0.2.0/24" is compared as text, which no address equals; write "ip|cidr"',
+        ),
+        ("{ip: '::ffff:192.0.2.1'}", f'"::ffff:192.0.2.1" {AS_TEXT}'),
+        ("{ip: '2001:DB8:0::1'}", f'"2001:DB8:0::1" {AS_TEXT}'),
+        (
+            "{ip|startswith: 192.0.2}",
+            '"192.0.2" also begins 192.0.20 to 192.0.29; end it with a dot, or write ip|cidr',
+        ),
+        (
+            "{ip|cidr: '::/0'}",
+            (
+                "::/0 holds no IPv4 address: those written ::ffff:a.b.c.d are compared as IPv4; "
+                "add 0.0.0.0/0 for all of them"
+            ),
+        ),
+        ("{date|hour: 25}", "hour is from 0 to 23, never 25; write one of these"),
+        ("{date|month|gte: 14}", "month is from 1 to 12, never 14; write one of these"),
+        (
+            "{date|hour|gte: 22, date|hour|lte: 6}",
+            "no value is above 22 and below 6 at once; write two selections, and join them with or",
+        ),
+        (
+            "{data.user_nmae: x}",
+            'no auth0 record has a field "user_nmae", so it is never there; did you mean "user_name"?',
+        ),
+        (
+            "{location_inf.city_name: x}",
+            (
+                'no auth0 record has a field "location_inf", so it is never there; '
+                'did you mean "location_info"?'
+            ),
+        ),
     ],
 )
 def test_a_selection_that_is_surely_not_meant(tmp_path: Path, items: str, message: str) -> None:
@@ -92,6 +149,22 @@ def test_a_selection_that_is_surely_not_meant(tmp_path: Path, items: str, messag
         "{'a{}.x': 1, 'b{}.y': 2}",
         "[{'a{}.x': 1}, {'a{}.y': 2}]",
         "{'a{}': 1}",
+        "{u: 'yes'}",
+        "{u: [true, 'off']}",
+        "{u|exists: true, u|startswith: a}",
+        "['type:fp', 'https://example.com', 10:30]",
+        "{a.all: 1, b.i: 2, c.month: 3}",
+        "{u|contains: ' '}",
+        "{u|re: 'a/b'}",
+        "{u|re: '/v[12]/users/'}",
+        "{ip: 192.0.2.1}",
+        "{u: a/b, v: '10:30'}",
+        "{ip|startswith: 192.0.2.}",
+        "{ip|cidr: ['2001:db8::/32', '::ffff:192.0.2.0/120']}",
+        "{date|hour: [0, 23], date|hour|lt: 24}",
+        "{date|hour|gte: 6, date|hour|lte: 22}",
+        "{n|gte: 5, n|lte: 5}",
+        "{data.user_name: x, details.usernam: y, color: z}",
     ],
 )
 def test_a_selection_that_may_be_meant(tmp_path: Path, items: str) -> None:
@@ -114,6 +187,7 @@ def test_neq_with_null_does_what_its_warning_promises(tmp_path: Path) -> None:
         assert [matches(event) for event in events] == [False, False, False, True]
 
 
+GROUP = 'the alert\'s group has no "data"; '
 FIRST = "the condition is true at the first event already; raise its threshold, or drop the correlation"
 
 
@@ -196,6 +270,108 @@ def test_a_param_that_nothing_names(tmp_path: Path) -> None:
     assert told(tmp_path, _selection("{u|expand: '%us%'}", params)) == [
         '7: nothing uses the param "them"; write $them where it counts, or remove it'
     ]
+
+
+def test_a_param_that_is_misspelt_where_it_is_used_is_not_told_as_unused(tmp_path: Path) -> None:
+    file = tmp_path / "rule.yml"
+    file.write_text(
+        _selection("{u: x}", "tocsin: {params: {window: {default: 10m}, spare: {default: 5}}, ")
+        + "correlate: {type: event_count, timespan: $windw, condition: {gte: 3}}}"
+    )
+
+    with pytest.raises(RuleErrors) as caught:
+        load([file])
+
+    assert [error.message for error in caught.value.errors] == [
+        'unknown param "$windw"; did you mean "window"?'
+    ]
+    assert [warning.message for warning in caught.value.warnings] == [
+        'nothing uses the param "spare"; write $spare where it counts, or remove it'
+    ]
+
+
+@pytest.mark.parametrize(
+    ("alert", "messages"),
+    [
+        (
+            "{title: '{{ scroe }} from {{ group.data.ip }}'}",
+            ['the title has no "scroe"; did you mean "score"?', GROUP + 'write group["data.ip"]'],
+        ),
+        ("{title: '{{ group[\"data.pi\"] }}'}", [
+            'the alert\'s group has no "data.pi"; did you mean "data.ip"?'
+        ]),
+        ("{title: '{{ params.treshold }}'}", [
+            'the title names a param "treshold"; did you mean "threshold"?'
+        ]),
+        ("{title: '{{ score }} {{ group[\"data.ip\"] }} {{ params.threshold }} {{ timespan }}'}", []),
+        ("{title: '{% for f, v in group.items() %}{{ f }} {{ v }}{% endfor %}'}", []),
+    ],
+)  # fmt: skip
+def test_a_title_that_names_what_is_not_there(tmp_path: Path, alert: str, messages: list[str]) -> None:
+    text = _selection("{type: fp}", "tocsin:\n    params: {threshold: {default: 5}}\n")
+    text += "    correlate: {type: event_count, group-by: [data.ip], timespan: 1m, "
+    text += f"condition: {{gte: $threshold}}}}\n    alert: {alert}\n"
+
+    assert told(tmp_path, text) == [f"10: {message}" for message in messages]
+
+
+def test_a_title_of_alerts_about_the_whole_rule_has_no_group(tmp_path: Path) -> None:
+    text = _selection("{type: fp}", "tocsin: {alert: {title: '{{ group[\"data.ip\"] }}'}}\n")
+
+    assert told(tmp_path, text) == [
+        '7: the title names group["data.ip"], but its alerts are about the whole rule; group by it first'
+    ]
+
+
+def test_the_names_of_a_title_are_those_that_a_title_is_given(tmp_path: Path) -> None:
+    alert = Alert(
+        id="1",
+        fingerprint="f",
+        tenant="t",
+        rule="r",
+        rule_id="r",
+        severity="low",
+        started_ms=0,
+        last_ms=0,
+        score=1,
+    )
+
+    assert set(headline_facts(alert)) == set(NAMES)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "message"),
+    [
+        ("title: one", "title: one\nTocsin: {}", (
+            '"Tocsin" means nothing in the rule; did you mean "tocsin"?'
+        )),
+        ("title: one", "title: one\nfalse_positives: a", (
+            '"false_positives" means nothing in the rule; did you mean "falsepositives"?'
+        )),
+        ("title: one", "title: one\nseverity: high", (
+            '"severity" means nothing in the rule; did you mean "level"?'
+        )),
+        ("{product: auth0}", "{product: auth0, catgory: x}", (
+            '"catgory" means nothing in logsource; did you mean "category"?'
+        )),
+        ("title: one", "title: one\nour_own_key: 5\ndate: 2025-01-01", None),
+    ],
+)  # fmt: skip
+def test_a_key_that_is_nearly_one_that_means_something(
+    tmp_path: Path, before: str, after: str, message: str | None
+) -> None:
+    found = told(tmp_path, _selection("{u: x}").replace(before, after))
+
+    assert [one.partition(" ")[2] for one in found] == ([message] if message else [])
+
+
+def test_a_rule_that_a_correlation_names_twice(tmp_path: Path) -> None:
+    text = _selection("{u: x}") + (
+        "---\ntitle: c\n"
+        "correlation: {type: event_count, rules: [one, one], timespan: 1h, condition: {gte: 2}}\n"
+    )
+
+    assert told(tmp_path, text) == ['9: "one" is named twice; name it once']
 
 
 def test_a_param_in_a_selection_takes_expand(tmp_path: Path) -> None:
