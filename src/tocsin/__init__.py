@@ -1,5 +1,12 @@
 """tocsin: Sigma rules, live, on identity logs."""
 
-from importlib.metadata import version
+__version__: str
 
-__version__ = version("tocsin")
+
+def __getattr__(name: str) -> str:
+    """The version, looked up when it is asked for: `importlib.metadata` takes longer than a short command."""
+    if name != "__version__":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib.metadata import version
+
+    return version("tocsin")

@@ -2,62 +2,55 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from typing import Annotated
 
 import typer
-from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
-from tocsin import __version__
-from tocsin.cli import alerts, outbox, quarantine, rules, silence
-from tocsin.cli.config import config_app, init
-from tocsin.cli.events import events
-from tocsin.cli.reload import reload
-from tocsin.cli.replay import replay
-from tocsin.cli.run import run
-from tocsin.cli.send_test import send_test
+from tocsin.cli.on_demand import OnDemand, Place
 from tocsin.errors import Error, StoreInUse
 
 EXIT_IN_USE = 75  # EX_TEMPFAIL of sysexits.h: try again later
-
-ORDER = (
-    "run", "reload", "replay", "rules", "events", "alerts", "silence", "outbox", "quarantine", "send-test",
-    "config", "init",
-)  # fmt: skip
+# Thousands of rules are millions of objects that stay: to look through them again whenever 700 new
+# ones were made would take a third of a load.
+OBJECTS_BETWEEN_COLLECTIONS = 100_000
 
 
-class _InOrder(TyperGroup):
-    """Lists the commands as a newcomer meets them."""
+class _Commands(OnDemand):
+    """As a newcomer meets them."""
 
-    def list_commands(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]
-        return sorted(super().list_commands(ctx), key=ORDER.index)
+    places = {  # noqa: RUF012 - it is never changed
+        "run": Place("tocsin.cli.run:run", "Start the service: receive events, find attacks, tell people."),
+        "reload": Place("tocsin.cli.reload:reload", "Make the running service read its rules anew."),
+        "replay": Place("tocsin.cli.replay:replay", "Show what the rules say of past events, in event time."),
+        "rules": Place("tocsin.cli.rules:app", "Check, test, explain and list rules."),
+        "events": Place("tocsin.cli.events:events", "Look up event codes, those that rules can name."),
+        "alerts": Place("tocsin.cli.alerts:app", "See what was found, and who was told."),
+        "silence": Place("tocsin.cli.silence:app", "Hold alerts back for a while."),
+        "outbox": Place("tocsin.cli.outbox:app", "See what was sent or could not be, and send it again."),
+        "quarantine": Place("tocsin.cli.quarantine:app", "Records that could not become events, and why."),
+        "send-test": Place("tocsin.cli.send_test:send_test", "Send a made-up alert to one channel, now."),
+        "config": Place("tocsin.cli.config:config_app", "Check the settings."),
+        "init": Place("tocsin.cli.config:init", "Write a commented starter folder."),
+    }
 
 
 app = typer.Typer(
     name="tocsin",
-    cls=_InOrder,
+    cls=_Commands,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-app.command()(run)
-app.command()(reload)
-app.command()(replay)
-app.add_typer(rules.app, name="rules")
-app.command()(events)
-app.add_typer(alerts.app, name="alerts")
-app.add_typer(silence.app, name="silence")
-app.add_typer(outbox.app, name="outbox")
-app.add_typer(quarantine.app, name="quarantine")
-app.command("send-test")(send_test)
-app.add_typer(config_app, name="config")
-app.command()(init)
 
 
 def _version(asked: bool) -> None:
     if asked:
+        from tocsin import __version__
+
         typer.echo(f"tocsin {__version__}")
         raise typer.Exit
 
@@ -79,6 +72,7 @@ def main() -> None:
 
     Exit codes: 0 fine, 1 it failed, 2 it was called wrongly, 75 the data directory is in use.
     """
+    gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS, 50, 50)
     try:
         sys.exit(app(standalone_mode=False))
     except TyperException as exc:

@@ -27,12 +27,9 @@ from tocsin.model.compiled import RuleSet
 from tocsin.model.rule import SEVERITIES, severity_rank
 from tocsin.protocols import Batch, Windows
 from tocsin.rules.load import load_rules
-from tocsin.settings import shipped
 from tocsin.sources.decode import Decoder
 from tocsin.sources.file import FileSource
-from tocsin.state.connection import open_store
 from tocsin.state.windows_memory import MemoryWindows
-from tocsin.state.windows_redis import RedisWindows
 from tocsin.tune.replay import Replay, codes_read_whole, in_step
 
 SHOWN_BAD_RECORDS = 20
@@ -196,7 +193,12 @@ def _sorted_out(arguments: list[str], rules: list[Path] | None) -> tuple[list[st
         raise typer.BadParameter(
             "name at least one file of events, or - for standard input", param_hint="FILE"
         )
-    return files, [*(rules or []), *more] or [shipped("rules")]
+    asked = [*(rules or []), *more]
+    if asked:
+        return files, asked
+    from tocsin.settings import shipped
+
+    return files, [shipped("rules")]
 
 
 @contextmanager
@@ -205,6 +207,9 @@ def _windows(store: str) -> Iterator[Windows]:
     if store == "memory":
         yield MemoryWindows()
         return
+    from tocsin.state.connection import open_store
+    from tocsin.state.windows_redis import RedisWindows
+
     opened = open_store(store, prefix=f"tocsin-replay-{secrets.token_hex(8)}")
     opened.expire(LEFT_BEHIND)
     before = signal.signal(signal.SIGTERM, _end)

@@ -10,8 +10,8 @@ from typing import Annotated
 import typer
 
 from tocsin.rules.load import Loaded, load
-from tocsin.settings import load_settings, shipped
 
+Files = Annotated[list[Path], typer.Argument(metavar="PATH", help="Rule files or folders.")]
 Paths = Annotated[
     list[Path] | None,
     typer.Argument(metavar="PATH", help="Rule files or folders [default: the shipped rules]."),
@@ -43,7 +43,11 @@ OutputFormat = Annotated[
 
 def paths_or_shipped(paths: Sequence[Path] | None) -> list[Path]:
     """The files asked for; those that are shipped where none was."""
-    return list(paths or [shipped("rules")])
+    if paths:
+        return list(paths)
+    from tocsin.settings import shipped  # the settings take longer to import than most files to check
+
+    return [shipped("rules")]
 
 
 def loaded_rules(
@@ -58,6 +62,8 @@ def loaded_rules(
     lists: Mapping[str, Path] = {}
     trusted: Sequence[str] = ()
     if config is not None:
+        from tocsin.settings import load_settings
+
         settings = load_settings(config)
         lists, trusted = settings.lists, settings.trusted_rules
     return load(paths_or_shipped(paths), overlay=overlay, lists=lists, trusted=trusted)
@@ -72,6 +78,8 @@ def site_rules(paths: Sequence[Path] | None, config: Path | None, overlay: Path 
     """
     if config is None:
         return loaded_rules(paths, overlay=overlay)
+    from tocsin.settings import load_settings
+
     settings = load_settings(config)
     return load(
         paths or settings.rules,
@@ -83,4 +91,13 @@ def site_rules(paths: Sequence[Path] | None, config: Path | None, overlay: Path 
 
 def overlay_of(config: Path | None, overlay: Path | None) -> Path | None:
     """The overlay that `site_rules` takes."""
-    return overlay or (load_settings(config).overlay if config is not None else None)
+    if overlay is not None or config is None:
+        return overlay
+    from tocsin.settings import load_settings
+
+    return load_settings(config).overlay
+
+
+def counted(count: int, what: str) -> str:
+    """`1 rule`, `2 rules`."""
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"

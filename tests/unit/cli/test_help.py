@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import typer.main
+from typer.core import TyperGroup
 from typer.testing import CliRunner
 
 from tocsin.cli.main import app, main
@@ -14,8 +15,9 @@ from tocsin.cli.main import app, main
 
 def commands(command: Any, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
     """Every path of words that leads to a command, groups too."""
-    nested = getattr(command, "commands", {})
-    return [path, *(found for name, child in nested.items() for found in commands(child, (*path, name)))]
+    names = command.list_commands(None) if isinstance(command, TyperGroup) else []
+    nested = [commands(command.get_command(None, name), (*path, name)) for name in names]
+    return [path, *(found for below in nested for found in below)]
 
 
 ALL = commands(typer.main.get_command(app))
