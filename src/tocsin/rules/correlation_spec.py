@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from tocsin.rules.correlations import CORRELATIONS
 from tocsin.rules.correlations.kind import CorrelationSpec, CorrelationType, Reading
 from tocsin.rules.correlations.spans import timespan
-from tocsin.rules.document import Scalar
+from tocsin.rules.document import Items, Scalar
 from tocsin.rules.params import Param
 from tocsin.rules.problems import did_you_mean
 from tocsin.rules.section import Section
@@ -68,6 +68,8 @@ def _rules(section: Section) -> tuple[Scalar, ...]:
     rules = section.scalars("rules")
     if not section.has("rules"):
         section.problems.error(section.mark_of("rules"), "a correlation needs rules; name what it counts")
+    elif isinstance(node := section.node("rules"), Items) and not node.items:
+        section.wrong("rules", "rules is empty; name what the correlation counts")
     return rules
 
 

@@ -143,7 +143,7 @@ def condition_trees(
     found = [tree for tree, _ in parsed]
     alternatives = [tree for tree in found[: len(conditions)] if tree is not None]
     complete = len(alternatives) == len(conditions) and len(sound) == len(trees)
-    if complete:
+    if complete and conditions:
         for name, entry in selections.items():
             if name not in used and not name.startswith("_"):
                 scope.problems.warning(entry.key_mark, f'no condition uses the selection "{name}"; remove it')

@@ -21,9 +21,10 @@ def headline_told(title: str, group: Sequence[str], params: Mapping[str, object]
         return
     try:
         tree = Sandbox(autoescape=False).parse(title)
+        unknown = meta.find_undeclared_variables(tree) - {*NAMES}
     except (TemplateError, RecursionError):
         return  # told already
-    for name in sorted(meta.find_undeclared_variables(tree) - {*NAMES}):
+    for name in sorted(unknown):
         yield f'the title has no "{name}"; {did_you_mean(name, NAMES)}'
     for used in _members_of(tree, "group"):
         if used not in group:

@@ -36,6 +36,9 @@ MOST_FIELDS = 200  # of one document that are compared
 def lint_keys(root: Table, problems: Problems) -> None:
     """Warn of keys of a document, and of its logsource, that are nearly known ones."""
     _near(root, TOP_KEYS, "the rule", problems)
+    if "condition" in root.entries:
+        message = "condition belongs into detection; indent it below, like the selections"
+        problems.warning(root.entries["condition"].key_mark, message)
     logsource = root.entries.get("logsource")
     if logsource is not None and isinstance(logsource.node, Table):
         _near(logsource.node, LOGSOURCE_KEYS, "logsource", problems)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from tocsin.rules.correlation_spec import read_correlation
 from tocsin.rules.document import Items, Node, Scalar, Table, read_documents
 from tocsin.rules.extension import read_extension
+from tocsin.rules.lint_keys import lint_keys
 from tocsin.rules.params import Chosen, read_params, with_params_set
 from tocsin.rules.problems import Mark, Problems
 from tocsin.rules.section import Section
@@ -48,6 +49,8 @@ def _document(node: Node, index: int, problems: Problems, choose: Choose) -> Doc
         return None
     root = Section(node, "the rule", problems)
     kind = document_kind(root)
+    if kind is None:
+        lint_keys(node, problems)  # a typo in the key that says what it is
     meta = read_meta(root, index)
     match kind:
         case "detection":

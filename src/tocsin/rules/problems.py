@@ -72,6 +72,9 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
     "value": ("default",),
     "description": ("help",),
     "enable": ("enabled",),
+    "provider": ("product",),
+    "vendor": ("product",),
+    "false_positives": ("falsepositives",),
     "disabled": ("enabled",),
     "expected": ("expect",),
 }

@@ -14,7 +14,7 @@ from tocsin.rules.correlations.kind import CorrelationSpec
 from tocsin.rules.document import Entry, Node, Scalar, Table
 from tocsin.rules.fields import Vocabulary
 from tocsin.rules.params import Param
-from tocsin.rules.problems import Mark, Problems, did_you_mean
+from tocsin.rules.problems import Mark, Problems, did_you_mean, nearest
 from tocsin.rules.section import Section
 
 
@@ -174,15 +174,24 @@ def severity_at(section: Section, key: str, what: str = "") -> Severity | None:
 def read_selections(section: Section) -> tuple[dict[str, Entry], tuple[Scalar, ...]]:
     """The selections of a detection or filter, and its conditions."""
     conditions = section.scalars("condition")
-    if not conditions:
-        section.problems.error(
-            section.mark, f"{section.name} has no condition; write which selections must match"
-        )
+    if not conditions and section.lacks("condition"):
+        section.problems.error(*_no_condition(section))
     if section.has("timeframe"):
         section.problems.warning(
             section.mark_of("timeframe"), "timeframe left Sigma and is ignored; write a correlation"
         )
     return dict(section.rest()), conditions
+
+
+def _no_condition(section: Section) -> tuple[Mark, str]:
+    """Where it went, if it is near."""
+    for name, entry in section.table.entries.items():
+        if isinstance(entry.node, Table) and "condition" in entry.node.entries:
+            mark = entry.node.entries["condition"].key_mark
+            return mark, f'condition stands inside of selection "{name}"; indent it like the selection itself'
+        if nearest(name, ["condition"]):
+            return entry.key_mark, f'{section.name} has no condition; did you mean "condition" by "{name}"?'
+    return section.mark, f"{section.name} has no condition; write which selections must match"
 
 
 def product_of(section: Section) -> str:

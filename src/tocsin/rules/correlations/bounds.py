@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from tocsin.rules.correlations.counting import HIGHEST_COUNT, OPERATORS, Bounds
 from tocsin.rules.correlations.kind import Reading
-from tocsin.rules.document import Scalar
+from tocsin.rules.document import Items, Scalar
 from tocsin.rules.section import Section, number_of
 
 NOTHING = Bounds((("gte", 1),))  # in place of bounds with a mistake
@@ -23,6 +23,11 @@ class Compared(NamedTuple):
 def condition_of(reading: Reading, example: str) -> Section | None:
     """The condition's section; None after a mistake, or where there is none."""
     section = reading.section
+    written = section.node("condition")
+    if isinstance(written, Items | Scalar) and not (isinstance(written, Scalar) and written.is_open):
+        shown = "a list" if isinstance(written, Items) else repr(written.text)
+        section.wrong("condition", f"condition must be a map, not {shown}; write it like {example}")
+        return None
     condition = section.section("condition", "condition")
     if condition is None and section.lacks("condition"):
         section.problems.error(section.mark, f"a correlation needs a condition, like {example}")
