@@ -172,9 +172,15 @@ def _exists(
     return Test(key, lambda event: (get(event) is not None or present(event)) is wanted, fields)
 
 
-def _references(question: Question, values: list[Scalar], key: str, scope: Scope) -> Test:
+def _references(question: Question, values: list[Scalar], key: str, scope: Scope) -> Test | None:
     """Whether the field equals (or holds, begins, ends with) what another field says."""
     chain = question.chain
+    nameless = [value for value in values if not _names_a_field(value)]
+    for value in nameless:
+        shown = repr(value.text) if isinstance(value.value, str) else value.text or "null"
+        scope.problems.error(value.mark, f'"fieldref" takes the name of a field, not {shown}')
+    if nameless:
+        return None
     compare = _TEXT_COMPARE[chain.place]
     others = [field_of(value.text, scope.vocabulary) for value in values]
     ours, theirs = all_members(question.field), [all_members(field) for field in others]
@@ -189,6 +195,10 @@ def _references(question: Question, values: list[Scalar], key: str, scope: Scope
         return any(compare(one, two) for read in theirs for two in texts(read(event)) for one in left)
 
     return Test(key, holds, fields, deep=any(field.deep for field in (question.field, *others)))
+
+
+def _names_a_field(value: Scalar) -> bool:
+    return isinstance(value.value, str) and bool(literal_of(parse_pattern(value.text)))
 
 
 _TEXT_COMPARE: dict[str, Callable[[str, str], bool]] = {

@@ -9,7 +9,8 @@ from tocsin.rules.problems import Mark, Problems, did_you_mean
 
 COMPARISONS = ("lt", "lte", "gt", "gte")
 KINDS = ("contains", "startswith", "endswith", "re", "cidr", "exists", "fieldref", *COMPARISONS)
-ENCODINGS = ("utf16le", "wide", "utf16be", "utf16", "base64", "base64offset")
+CHARSETS = ("utf16le", "wide", "utf16be", "utf16")
+ENCODINGS = (*CHARSETS, "base64", "base64offset")
 TRANSFORMS = (*ENCODINGS, "windash")
 TIME_PARTS = ("minute", "hour", "day", "week", "month", "year")
 RE_FLAGS = ("i", "m", "s")
@@ -111,18 +112,33 @@ def _clash(names: list[str], *, named: bool) -> str:
     kinds = [name for name in names if name in KINDS]
     parts = [name for name in names if name in TIME_PARTS]
     plain = [name for name in names if name in (*TRANSFORMS, "cased")]
-    if _several(kinds) or len(parts) > 1:
-        one, two, *_ = kinds if _several(kinds) else parts
+    charsets = _twice_encoded(names)
+    if _several(kinds) or len(parts) > 1 or charsets:
+        one, two, *_ = kinds if _several(kinds) else parts if len(parts) > 1 else charsets
         return f'the modifiers "{one}" and "{two}" exclude each other; keep one'
     if "re" not in kinds and any(name in RE_FLAGS for name in names):
         return "the flags i, m and s belong to a regular expression; write |re first"
     if parts and set(kinds) - set(COMPARISONS):
         return f'"{parts[0]}" gives a number; combine it with lt, lte, gt, gte or nothing, not "{kinds[0]}"'
-    if plain and set(kinds) & {"re", "cidr", "exists", *COMPARISONS}:
-        return f'the modifier "{plain[0]}" is for text; it cannot go with "{kinds[0]}"'
+    other = [kind for kind in (*kinds, *parts) if kind not in _PLACES]
+    if other == ["fieldref"] and plain == ["cased"]:
+        other = []
+    if plain and other:
+        return f'the modifier "{plain[0]}" is for text; it cannot go with "{other[0]}"'
     if "exists" in kinds and {"all", "expand"} & set(names):
         return '"exists" takes true or false alone; remove the other modifiers'
-    return "" if named else _without_field(kinds)
+    return "" if named else _without_field([*kinds, *parts])
+
+
+def _twice_encoded(names: list[str]) -> list[str]:
+    """Two charsets of one text; between them base64 makes another text."""
+    found: list[str] = []
+    for name in names:
+        if name in CHARSETS:
+            found.append(name)
+        elif name in ENCODINGS and len(found) < 2:  # noqa: PLR2004 - two are too many
+            found = []
+    return found if len(found) > 1 else []
 
 
 def _several(kinds: list[str]) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tocsin.rules.document import Scalar
-from tocsin.rules.encodings import encoded
+from tocsin.rules.encodings import transformed
 from tocsin.rules.leaves import (
     Leaf,
     Network,
@@ -22,11 +22,9 @@ from tocsin.rules.patterns import (
     Pattern,
     Wild,
     folded,
-    literal_of,
     matches_any,
     parse_pattern,
     tidy,
-    with_windows_dashes,
 )
 from tocsin.rules.regex import Refused, Wrong, compile_search
 from tocsin.rules.scope import Scope
@@ -105,7 +103,7 @@ def _patterns(chain: Chain, value: Scalar, scope: Scope) -> list[Pattern]:
                 value.mark, f'null has no text for "{_last(chain)}"; write null without a modifier'
             )
         return []
-    if isinstance(value.value, str):
+    if isinstance(value.value, str) or chain.transforms:
         patterns = _transformed(chain, value, scope)
     else:
         patterns = [(text,) for text in dict.fromkeys((*texts_of(value.value), value.text))]
@@ -117,19 +115,11 @@ def _last(chain: Chain) -> str:
 
 
 def _transformed(chain: Chain, value: Scalar, scope: Scope) -> list[Pattern]:
-    pattern = parse_pattern(value.text)
-    encodings = tuple(name for name in chain.transforms if name != "windash")
-    if "windash" in chain.transforms:
-        pattern = with_windows_dashes(pattern)
-    if not encodings:
-        return [pattern]
-    text = literal_of(pattern)
-    if text is None:
-        scope.problems.error(
-            value.mark, f'"{encodings[0]}" encodes plain text; escape or remove the wildcard'
-        )
+    try:
+        return transformed(parse_pattern(value.text), chain.transforms)
+    except ValueError as exc:
+        scope.problems.error(value.mark, str(exc))
         return []
-    return [(part,) if part else () for part in encoded(text, encodings)]
 
 
 def _placed(pattern: Pattern, kind: str) -> Pattern:
