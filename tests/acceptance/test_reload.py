@@ -160,6 +160,19 @@ def test_another_timespan_group_or_selection_begins_anew_and_is_warming(
     assert script.hooks["hook"].got[-1]["alerts"][0]["warming"] is True
 
 
+def test_a_condition_that_is_decided_at_the_end_of_a_window_begins_anew(start: Start) -> None:
+    script = start(rule(gte=3))
+    script.at(10).events(*fails(IP, 7, 8))
+
+    answer = script.reload(rule(gte=3).replace("{gte: 3}", "{lte: 3}"))
+    script.at(20).events(*fails(IP, 17))
+    script.at(200).events({"at": 200, "type": "s", "ip": OTHER})
+
+    assert isinstance(answer, Changes)
+    assert answer.warming == ("guessing",)
+    assert scores(script) == [("guessing", 1, True)]
+
+
 @pytest.mark.parametrize(("last", "warming"), [(68, True), (69, False)])
 def test_a_rule_is_warming_until_a_window_began_after_its_state_did(
     start: Start, last: int, warming: bool

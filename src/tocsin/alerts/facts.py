@@ -23,6 +23,10 @@ MOST_ALERTS = 20
 MOST_VALUES = 10
 LONGEST_RUNBOOK = 2_000
 LONGEST_DESCRIPTION = 600
+WARMING = (
+    "warming: counted only since its rule was added or changed; it may have begun earlier, "
+    "with a higher score"
+)
 Facts = dict[str, Any]
 _LINK = re.compile(r"https?://[^\s<>\"'|]{1,1000}")
 # A list's item that goes on in the next line of the rule file: whoever shows it wraps it anew.
@@ -106,6 +110,7 @@ def alert_facts(alert: Alert, title: str, *, external_url: str, zone: tzinfo) ->
         "evidence": [_evidence(field, values) for field, values in alert.evidence.values.items() if values],
         "approximate": alert.evidence.approximate,
         "late": alert.late,
+        "warming": WARMING if alert.warming else "",
         "merged_into": alert.merged_into or "",
         "runbook": "" if is_link else clean_lines(runbook, LONGEST_RUNBOOK),
         "runbook_url": runbook if is_link else "",

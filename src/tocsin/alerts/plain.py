@@ -30,6 +30,7 @@ def _alert_lines(alert: Facts) -> list[str]:
         ("Status", f"{alert['status']}, {alert['severity']}"),
         *((part["name"], part["value"]) for part in alert["group"]),
         ("Score", alert["score"]),
+        ("Note", alert["warming"]),
         ("Since", alert["started"]),
         ("Last seen", alert["last"]),
         ("Resolved", alert["resolved"] and f"{alert['resolved']}, after {alert['lasted']}"),

@@ -84,6 +84,7 @@ def _rows(alert: Alert, facts: Facts, heading: str, *, whole: bool) -> Iterator[
     for entry in facts["group"]:
         yield entry["name"].lower(), entry["value"]
     yield "since", f"{facts['started']}, last {facts['last']}, lasted {facts['lasted']}"
+    yield "note", facts["warming"]
     yield "resolved", facts["resolved"]
     yield "merged into", facts["merged_into"]
     for evidence in facts["evidence"]:

@@ -16,7 +16,7 @@ from tocsin import telemetry
 from tocsin.engine import Engine
 from tocsin.errors import RuleErrors
 from tocsin.model.alert import NEVER_MS
-from tocsin.model.compiled import RuleSet
+from tocsin.model.compiled import RuleSet, WindowSpec
 from tocsin.model.rule_state import RuleState, carried_on
 from tocsin.model.watermark import Watermarks
 from tocsin.protocols import Clock
@@ -175,16 +175,24 @@ class Reloader:
 
 
 def warming_until_ms(ruleset: RuleSet, states: Iterable[RuleState]) -> dict[str, int]:
-    """By state: the last end (event time) of a window that began before the state did.
+    """By state: the last end (event time) of a window that may lack what came before the state began.
 
     A correlation that counts others is whole one timespan after they are.
     """
     since = {state.state: state.since_ms for state in states if state.since_ms > NEVER_MS}
     until: dict[str, int] = {}
-    for rule in ruleset.rules:
-        if rule.correlation is None:
-            continue
-        spec = rule.correlation.spec
-        if spec.state in since:
-            until[spec.state] = since[spec.state] + spec.span_ms
+    counting = [rule for rule in ruleset.rules if rule.correlation is not None]
+    for rule in sorted(counting, key=lambda one: one.depth):
+        if rule.correlation is not None:
+            spec = rule.correlation.spec
+            fed = [until[matcher.of] for matcher in rule.matchers if matcher.of in until]
+            began = max([*fed, since.get(spec.state, NEVER_MS)])
+            if began > NEVER_MS:
+                until[spec.state] = began + _reach_ms(spec)
     return until
+
+
+def _reach_ms(spec: WindowSpec) -> int:
+    """A window that its first member opens may be the rest of one that was opened by an event not seen."""
+    tumbling = spec.closes and spec.ledger is None
+    return 2 * spec.span_ms if tumbling else spec.span_ms

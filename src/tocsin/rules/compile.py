@@ -163,7 +163,9 @@ def _state(rule: Rule, spec: CorrelationSpec, bases: Sequence[Base]) -> str:
     values = [fields_for(spec, position, spec.fields) for position in range(len(bases))]
     about = (rule.id, selections, groups, values, spec.timespan_ms, spec.type, spec.allow_missing)
     own = CORRELATIONS[spec.type].identity(spec)
-    told = repr(about if own is None else (*about, own))
+    # Windows that are judged when they close are kept in another way than those that slide.
+    more = (*(() if own is None else (own,)), *(() if spec.bounds.monotone else ("closes",)))
+    told = repr((*about, *more))
     return hashlib.blake2b(told.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
 

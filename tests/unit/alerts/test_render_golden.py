@@ -45,6 +45,7 @@ def sends(alert_of, send_of):
         "repeat": send_of([alert_of(1, score=400)], (), Reason.REPEAT),
         "history": send_of([], [alert_of(1, **ended)], Reason.FIRST),
         "group": send_of([stuffing, alert_of(1)], [alert_of(3, severity="low", **ended)], Reason.NEW),
+        "warming": send_of([alert_of(1, warming=True)]),
         "merged": send_of([], [alert_of(1, merged_into="00000000000000aa", **ended)], Reason.RESOLVED),
     }
 
@@ -57,7 +58,7 @@ def as_text(body: dict) -> str:
     return json.dumps(body, indent=2, ensure_ascii=False) + "\n"
 
 
-@pytest.mark.parametrize("name", ["firing", "repeat", "resolved", "history", "group", "merged"])
+@pytest.mark.parametrize("name", ["firing", "repeat", "resolved", "history", "group", "merged", "warming"])
 @pytest.mark.parametrize("channel", ["console", "slack", "email", "webhook"])
 def test_a_message_reads_as_it_was_agreed(channel, name, sends, renderer):
     notification = renderer.render(sends[name], channel, "oncall", NOW)
