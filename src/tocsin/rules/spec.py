@@ -189,6 +189,8 @@ def _no_condition(section: Section) -> tuple[Mark, str]:
         if isinstance(entry.node, Table) and "condition" in entry.node.entries:
             mark = entry.node.entries["condition"].key_mark
             return mark, f'condition stands inside of selection "{name}"; indent it like the selection itself'
+        if name == "condition":
+            return entry.key_mark, "condition is empty; write which selections must match"
         if nearest(name, ["condition"]):
             return entry.key_mark, f'{section.name} has no condition; did you mean "condition" by "{name}"?'
     return section.mark, f"{section.name} has no condition; write which selections must match"

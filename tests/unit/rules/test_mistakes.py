@@ -8,9 +8,12 @@ from pathlib import Path
 import pytest
 
 from tocsin.errors import RuleErrors
+from tocsin.rules.correlations import CORRELATIONS
 from tocsin.rules.load import load_rules
 
 BLOCKS = re.split(r"^=== ", Path(__file__).with_name("mistakes.txt").read_text(), flags=re.MULTILINE)[1:]
+# The correlation types that a Sigma document may name, as a message lists them.
+TYPES = ", ".join(name for name, kind in CORRELATIONS.items() if kind.sigma)
 
 
 def _told(paths: list[Path], folder: Path) -> list[str]:
@@ -22,12 +25,24 @@ def _told(paths: list[Path], folder: Path) -> list[str]:
 @pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.partition("\n")[0])
 def test_a_mistake_is_told_with_its_place_and_the_way_out(tmp_path: Path, block: str) -> None:
     lines = block.splitlines(keepends=True)[1:]
-    expected = [line.removeprefix(">>> ").rstrip("\n") for line in lines if line.startswith(">>> ")]
+    told = [line.removeprefix(">>> ").rstrip("\n") for line in lines if line.startswith(">>> ")]
+    expected = [line.replace("{TYPES}", TYPES) for line in told]
     text = "".join(line for line in lines if not line.startswith(">>> "))
     file = tmp_path / "rule.yml"
     file.write_text(text.removesuffix("\n") if text.endswith("\n\n") else text)
 
     assert _told([file], tmp_path) == expected
+
+
+def test_there_are_many_mistakes_and_each_is_told_with_a_way_out() -> None:
+    messages = [line for block in BLOCKS for line in block.splitlines() if line.startswith(">>> ")]
+
+    assert len(BLOCKS) >= 190
+    assert len({block.partition("\n")[0] for block in BLOCKS}) == len(BLOCKS)
+    assert all(re.match(r">>> rule\.yml:[0-9]+:[0-9]+: \S", message) for message in messages)
+    # A sentence that says what is wrong, and after the semicolon or in "must be" what is right.
+    hints = re.compile(r"; |must be|may have|compares with|takes true|expected|is empty|deeper than")
+    assert [message for message in messages if not hints.search(message)] == []
 
 
 def test_every_mistake_of_every_file_is_told_at_once(tmp_path: Path) -> None:
