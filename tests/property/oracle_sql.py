@@ -50,8 +50,8 @@ class Table:
     def __init__(
         self, records: Sequence[Record], *, numbers: Sequence[str] = (), empty_is_null: bool = False
     ) -> None:
-        rows = [row for record in records for row in _rows(record)]
-        self.columns = sorted({name for row in rows for name in row} - {"at_ms", "log_id"})
+        rows = [{**row, "everything": _texts(record)} for record in records for row in _rows(record)]
+        self.columns = sorted({name for row in rows for name in row} - {"at_ms", "log_id", "everything"})
         self._connection = sqlite3.connect(":memory:")
         self._connection.create_function("regexp", 2, _regexp, deterministic=True)
         typed = [
@@ -66,7 +66,7 @@ class Table:
                 (
                     row["log_id"],
                     EPOCH_MS + row["at_ms"],
-                    "\n".join(_texts(row)),
+                    row["everything"],
                     *(_cell(row.get(name), empty_is_null=empty_is_null) for name in self.columns),
                 )
                 for row in rows
@@ -151,7 +151,9 @@ def _cell(value: Any, *, empty_is_null: bool) -> Any:
     return None if empty_is_null and value == "" else value
 
 
-def _texts(row: Record) -> Iterator[str]:
-    for name, value in row.items():
-        if value is not None and name not in ("at_ms", "log_id"):
-            yield str(value).lower() if isinstance(value, bool) else str(value)
+def _texts(value: Any) -> str:
+    """Every value in it, each on a line."""
+    if isinstance(value, Mapping | list):
+        parts = value.values() if isinstance(value, Mapping) else value
+        return "\n".join(_texts(part) for part in parts if part is not None)
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -62,7 +62,7 @@ DIFFERENCES = {
         "the backend opens one at every match of a rule that is asked for"
     ),
     "texts that are nearly numbers": (
-        "'07' and '+7' are numbers here, ' 7 ' is not; to SQLite's JSON it is the other way round; not asked here"
+        "'07' and '+7' are numbers here, ' 7 ' is not; to SQLite's JSON it is the other way round; not asked"
     ),
     "lt, lte, eq, neq and ranges close windows": (
         "rule-language.md 2: the backend compares at every match, and pySigma takes no ranges; not asked here"
