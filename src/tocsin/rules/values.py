@@ -75,7 +75,9 @@ def _regexes(chain: Chain, values: list[Scalar], scope: Scope) -> Leaf:
             continue
         compiled = compile_search(value.text, chain.re_flags, trusted=scope.trusted)
         if isinstance(compiled, Wrong):
-            scope.problems.error(value.mark, f"this is no regular expression: {compiled.reason}")
+            scope.problems.error(
+                value.mark, f"this is no regular expression: {compiled.reason}; {_repair(value)}"
+            )
         elif isinstance(compiled, Refused):
             scope.refused.append(compiled.reason)
             scope.problems.warning(
@@ -86,6 +88,12 @@ def _regexes(chain: Chain, values: list[Scalar], scope: Scope) -> Leaf:
         else:
             leaves.append(searched(compiled))
     return any_leaf([*leaves, _never])
+
+
+def _repair(value: Scalar) -> str:
+    if value.text[:1] in ("*", "?"):
+        return 'a pattern like *text needs no "re", leave it out'
+    return "put a backslash before a character that means itself"
 
 
 def _text_leaf(chain: Chain, values: list[Scalar], scope: Scope) -> Leaf:
