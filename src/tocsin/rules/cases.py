@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from tocsin.catalog.provider import PROVIDERS
 from tocsin.model.rule import SEVERITIES
 from tocsin.rules.document import plain
 from tocsin.rules.problems import Mark, did_you_mean
@@ -19,12 +20,14 @@ class EventLine:
     """`repeat` events, the first `at_ms` after the test's beginning, one `every_ms`.
 
     `record` is the vendor's record; `{n}` in its texts is 1 for the first, 2 for the second.
+    `provider` says whose it is; empty: the one that the rule reads, an ECS document for a rule of any.
     """
 
     at_ms: int
     repeat: int
     every_ms: int
     record: Mapping[str, Any]
+    provider: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +75,11 @@ def _events(section: Section) -> EventLine:
         section.problems.error(
             section.mark, "repeat needs every; write the time between two events, like 20s"
         )
+    provider = section.text("provider")
+    if provider and provider not in PROVIDERS:
+        section.wrong("provider", f'unknown provider "{provider}"; {did_you_mean(provider, PROVIDERS)}')
     record = {key: plain(entry.node) for key, entry in section.rest()}
-    return EventLine(at_ms or 0, repeat, every_ms or 0, record)
+    return EventLine(at_ms or 0, repeat, every_ms or 0, record, provider)
 
 
 def _whole(section: Section, key: str) -> int:

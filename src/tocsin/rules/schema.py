@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from tocsin.catalog.provider import PROVIDERS
 from tocsin.model.rule import SEVERITIES
 from tocsin.rules.cases import MOST_EVENTS
 from tocsin.rules.correlations import CORRELATIONS
@@ -230,6 +231,7 @@ def _event_line() -> Schema:
             "at": _told("The time of the first, after the test's beginning.", _ref("duration")),
             "repeat": _told("So many of them.", repeat),
             "every": _told("The time between two.", _ref("duration")),
+            "provider": _told("Whose record it is, where not the rule's product's.", {"enum": [*PROVIDERS]}),
         },
     }
 

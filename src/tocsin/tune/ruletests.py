@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
 
-from tocsin.catalog.provider import PROVIDERS
+from tocsin.catalog.provider import ECS, PROVIDERS
 from tocsin.clock import MS, format_duration, iso, to_ms
 from tocsin.errors import BadRecord
 from tocsin.model.alert import Change, ChangeKind
-from tocsin.model.compiled import CompiledRule, RuleSet
+from tocsin.model.compiled import RuleSet
+from tocsin.model.event import Event
 from tocsin.protocols import Batch, Windows
 from tocsin.rules.cases import Case, Expected
 from tocsin.rules.load import Loaded
+from tocsin.rules.made import Made
 from tocsin.sources.decode import Decoder
 from tocsin.state.windows_memory import MemoryWindows
 from tocsin.tune.replay import replay
 
 Record = dict[str, Any]
-# A rule set over the records of a provider, in time order: every change that is told.
-Run = Callable[[RuleSet, str, Sequence[Record]], list[Change]]
+# A rule set over events, in time order: every change that is told.
+Run = Callable[[RuleSet, Sequence[Event]], list[Change]]
 
 BEGINNING_MS = to_ms(datetime(2025, 1, 6, 12, tzinfo=UTC))  # a Monday, noon
 LATENESS = timedelta(seconds=60)
@@ -46,7 +48,7 @@ class Outcome:
 
 def run_cases(loaded: Loaded, run: Run | None = None) -> Iterator[Outcome]:
     """The outcome of every test of every rule, each rule alone; on memory windows unless told."""
-    rules = {rule.rule.id: rule for rule in loaded.ruleset.rules}
+    rules = {made.compiled.rule.id: made for made in loaded.made if not made.not_running}
     for rule_id, cases in loaded.cases.items():
         rule = rules.get(rule_id)
         for case in cases:
@@ -56,32 +58,59 @@ def run_cases(loaded: Loaded, run: Run | None = None) -> Iterator[Outcome]:
 def in_windows(make: Callable[[], Windows] = MemoryWindows) -> Run:
     """A run on windows of this kind, made anew for every test."""
 
-    def run(ruleset: RuleSet, provider: str, records: Sequence[Record]) -> list[Change]:
-        decoder = Decoder(ruleset.fields, provider=provider)
-        lines = [msgspec.json.encode(record) for record in records]
-        events, bad = decoder.decode_records(lines, first=1, now_ms=None)
-        if bad:
-            raise BadRecord(f"event {bad[0].line} cannot be decoded: {bad[0].reason}")
+    def run(ruleset: RuleSet, events: Sequence[Event]) -> list[Change]:
         longest = max((rule.rule.timespan_ms + rule.rule.for_ms for rule in ruleset.rules), default=0)
         # Event time runs on after the last event, so that windows which close can do so.
         until_ms = max((event.time_ms for event in events), default=0) + longest + LATENESS // MS
-        batch = Batch(events, "end")
+        batch = Batch([*events], "end")
         return list(replay(ruleset, [batch], windows=make(), lateness=LATENESS, until_ms=until_ms))
 
     return run
 
 
+def provider_of(made: Made) -> str:
+    """Whose records a rule's tests are, where they do not say: of an ECS rule of any product, documents."""
+    product = made.compiled.rule.product
+    if product in PROVIDERS:
+        return product
+    return ECS if made.bases and all(base.doc.vocabulary.ecs for base in made.bases) else DEFAULT_PROVIDER
+
+
+def events_of(case: Case, provider: str, fields: Iterable[str]) -> list[Event]:
+    """The events of a test, by time, that hold these vendor fields; `provider` is that of most of them.
+
+    Raises:
+        BadRecord: one of them cannot be decoded.
+    """
+    timed = _timed(case, provider)
+    events: dict[int, Event] = {}
+    for whose in dict.fromkeys(whose for whose, _ in timed):
+        numbers = [number for number, (named, _) in enumerate(timed, start=1) if named == whose]
+        records = [msgspec.json.encode(timed[number - 1][1]) for number in numbers]
+        found, bad = Decoder(fields, provider=whose).decode_records(records, first=0, now_ms=None)
+        if bad:
+            raise BadRecord(f"event {numbers[bad[0].line]} cannot be decoded: {bad[0].reason}")
+        events |= zip(numbers, found, strict=True)
+    return [events[number] for number in sorted(events)]
+
+
 def records_of(case: Case, provider: str) -> list[Record]:
     """The vendor records of a test, by time; id and date are filled in where the test gives none."""
-    facts = PROVIDERS[provider]
-    timed: list[tuple[int, Record]] = []
+    return [record for _, record in _timed(case, provider)]
+
+
+def _timed(case: Case, provider: str) -> list[tuple[str, Record]]:
+    """Every record with its provider, by time."""
+    timed: list[tuple[int, str, Record]] = []
     for line in case.events:
+        whose = line.provider or provider
+        facts = PROVIDERS[whose]
         for index in range(line.repeat):
             at_ms = BEGINNING_MS + line.at_ms + index * line.every_ms
             filled = {key: _numbered(value, index + 1) for key, value in line.record.items()}
             known = {facts.id_fields[0]: f"test-{len(timed) + 1:06d}", facts.time_fields[0]: iso(at_ms)}
-            timed.append((at_ms, {**known, **filled}))
-    return [record for _, record in sorted(timed, key=lambda pair: pair[0])]
+            timed.append((at_ms, whose, {**known, **filled}))
+    return [(whose, record) for _, whose, record in sorted(timed, key=lambda one: one[0])]
 
 
 def _numbered(value: Any, number: int) -> Any:
@@ -102,11 +131,12 @@ def _without_rule(rule_id: str, case: Case) -> Outcome:
     return Outcome(rule_id, case, (why,))
 
 
-def _outcome(loaded: Loaded, rule: CompiledRule, case: Case, run: Run | None) -> Outcome:
+def _outcome(loaded: Loaded, made: Made, case: Case, run: Run | None) -> Outcome:
+    rule = made.compiled
     alone = replace(loaded.ruleset, rules=(rule,))
-    provider = rule.rule.product if rule.rule.product in PROVIDERS else DEFAULT_PROVIDER
     try:
-        changes = (run or in_windows())(alone, provider, records_of(case, provider))
+        events = events_of(case, provider_of(made), loaded.ruleset.fields)
+        changes = (run or in_windows())(alone, events)
     except BadRecord as exc:
         return Outcome(rule.rule.name, case, (str(exc),))
     opened = [change for change in changes if change.kind is ChangeKind.OPENED]

@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
+from tocsin.errors import RuleErrors
 from tocsin.model.alert import Change
 from tocsin.model.compiled import RuleSet
+from tocsin.model.event import Event
 from tocsin.rules.load import load
 from tocsin.tune.ruletests import Outcome, run_cases
 
@@ -146,9 +148,9 @@ correlation: {type: event_count, rules: [base], timespan: 1h, condition: {gte: 2
 def test_records_are_numbered_dated_and_nested_as_written(tmp_path: Path) -> None:
     seen: list[dict[str, Any]] = []
 
-    def run(_ruleset: RuleSet, provider: str, records: Sequence[dict[str, Any]]) -> list[Change]:
-        assert provider == "auth0"
-        seen.extend(records)
+    def run(_ruleset: RuleSet, events: Sequence[Event]) -> list[Change]:
+        assert {event.provider for event in events} == {"auth0"}
+        seen.extend(event.fields for event in events)
         return []
 
     tests = """
@@ -163,3 +165,54 @@ def test_records_are_numbered_dated_and_nested_as_written(tmp_path: Path) -> Non
         ("2025-01-06T12:00:01.500Z", {"a": ["u2", 7]}),
     ]
     assert len({record["log_id"] for record in seen}) == 2
+
+
+ANY_PROVIDER = """\
+title: failed logins of any provider
+name: any_failures
+logsource: {category: authentication}
+taxonomy: ecs
+detection:
+    s: {event.action: login, event.outcome: failure}
+    condition: s
+tocsin:
+    correlate:
+        type: event_count
+        group-by: [source.ip]
+        timespan: 10m
+        condition: {gte: 3}
+    tests:
+"""
+
+
+def test_the_events_of_a_rule_for_any_provider_are_ecs_documents_or_those_of_a_named_provider(
+    tmp_path: Path,
+) -> None:
+    tests = """
+    - name: three providers, one attack, told in ECS's names
+      events:
+          - {at: 0s, event.action: login, event.outcome: failure, source.ip: 192.0.2.1}
+          - {at: 1s, provider: auth0, type: fp, ip: 192.0.2.1}
+          - {at: 2s, provider: frontegg, eventKey: login.invalid_password, ip: 192.0.2.1}
+          - {at: 3s, provider: frontegg, eventKey: login.invalid_password, status: success, ip: 192.0.2.1}
+          - {at: 4s, provider: auth0, type: s, ip: 192.0.2.1}
+          - {at: 5s, event: {action: login, outcome: failure}, source: {ip: 192.0.2.1}}
+      expect: [{at: 2s, group: {source.ip: 192.0.2.1}, score: 3}]
+    """
+
+    assert [outcome.mistakes for outcome in _outcomes(tmp_path, tests, ANY_PROVIDER)] == [()]
+
+
+def test_a_rule_of_one_product_does_not_see_events_of_another(tmp_path: Path) -> None:
+    tests = """
+    - name: the same records, another provider
+      events: [{repeat: 5, every: 1s, provider: frontegg, eventKey: fp, type: fp, ip: 192.0.2.1}]
+      expect: []
+    """
+
+    assert [outcome.mistakes for outcome in _outcomes(tmp_path, tests)] == [()]
+
+
+def test_a_provider_that_does_not_exist_is_a_mistake_with_the_nearest_one(tmp_path: Path) -> None:
+    with pytest.raises(RuleErrors, match=r'unknown provider "auth"; did you mean "auth0"'):
+        _outcomes(tmp_path, "- {name: n, events: [{provider: auth, type: fp}], expect: []}\n")
