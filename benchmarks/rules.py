@@ -239,7 +239,7 @@ def load_seconds(folder: Path) -> float:
 def check_seconds(folder: Path) -> float:
     """What `tocsin rules check` takes, start to end."""
     started = time.perf_counter()
-    command = [sys.executable, "-m", "tocsin", "rules", "check", "--strict", str(folder)]
+    command = [sys.executable, "-m", "tocsin", "rules", "check", str(folder)]
     subprocess.run(command, check=True, capture_output=True)
     return time.perf_counter() - started
 

@@ -21,15 +21,17 @@ def headline_told(title: str, group: Sequence[str], params: Mapping[str, object]
         return
     try:
         tree = Sandbox(autoescape=False).parse(title)
-        unknown = meta.find_undeclared_variables(tree) - {*NAMES}
+        named = {node.name for node in tree.find_all(nodes.Name)}
+        # What is declared in the title itself is named, too, but seldom is anything: look only then.
+        unknown = named - {*NAMES} and meta.find_undeclared_variables(tree) - {*NAMES}
     except (TemplateError, RecursionError):
         return  # told already
     for name in sorted(unknown):
         yield f'the title has no "{name}"; {did_you_mean(name, NAMES)}'
-    for used in _members_of(tree, "group"):
+    for used in _members_of(tree, "group") if "group" in named else ():
         if used not in group:
             yield _not_grouped(used, group)
-    for used in _members_of(tree, "params"):
+    for used in _members_of(tree, "params") if "params" in named else ():
         if used not in params:
             yield f'the title names a param "{used}"; {did_you_mean(used, params)}'
 
