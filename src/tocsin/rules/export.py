@@ -8,34 +8,28 @@ keeps name and id. Whoever named the detection (a filter, another correlation) n
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from tocsin.catalog.provider import PROVIDERS
 from tocsin.errors import RuleError
+from tocsin.rules.category import CATEGORY
 from tocsin.rules.compile import GENERATED
+from tocsin.rules.correlations import CORRELATIONS
 from tocsin.rules.correlations.kind import CorrelationSpec
 from tocsin.rules.detections import Clause
 from tocsin.rules.document import Items, Node, Scalar, Table, plain
 from tocsin.rules.load import Loaded
 from tocsin.rules.modifiers import parse_key
 from tocsin.rules.names import Names
+from tocsin.rules.params import substituted
 from tocsin.rules.placeholders import expanded
 from tocsin.rules.problems import Mark, Problems
 from tocsin.rules.scope import Scope
 from tocsin.rules.spec import CorrelationDoc, DetectionDoc, Doc, Extension, FilterDoc
 
-SIGMA_TYPES = (
-    "event_count",
-    "value_count",
-    "temporal",
-    "temporal_ordered",
-    "value_sum",
-    "value_avg",
-    "value_percentile",
-    "value_median",
-)
-CATEGORY = "_category"  # the selection that takes the place of tocsin.category
+SIGMA_KEYS = ("type", "rules", "group-by", "timespan", "condition", "aliases")  # of a correlation
+OF_CATEGORY = "_category"  # the selection that takes the place of tocsin.category
 _UNITS_MS = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1_000}
 _OF_DETECTIONS = ("logsource", "detection", "taxonomy", "fields", "generate")
 
@@ -99,7 +93,7 @@ def _of_detection(doc: DetectionDoc, clause: Clause | None) -> Iterator[Document
     if doc.extension.categories and clause:
         detection |= _category(doc, clause.scope)
     spec = doc.extension.correlate
-    if spec is None or spec.type not in SIGMA_TYPES:
+    if spec is None or not _is_sigma(spec):
         yield whole | {"detection": detection}
         return
     base = whole | {"title": f"{doc.meta.title} (events)", "name": _base_name(doc), "detection": detection}
@@ -110,28 +104,39 @@ def _of_detection(doc: DetectionDoc, clause: Clause | None) -> Iterator[Document
     yield kept | {"correlation": _correlation(doc, spec)}
 
 
+def _is_sigma(spec: CorrelationSpec) -> bool:
+    """Whether Sigma can say how matches are counted: over selections of one document it cannot."""
+    return CORRELATIONS[spec.type].sigma and not spec.steps
+
+
 def _correlation(doc: DetectionDoc, spec: CorrelationSpec) -> Document:
-    """`tocsin.correlate` as Sigma writes it: the numbers are whole counts, or fractions as written."""
-    bounds = {name: int(number) if number == int(number) else number for name, number in spec.bounds.pairs}
-    field: Document = {}
-    if spec.fields:
-        field["field"] = spec.fields[0] if len(spec.fields) == 1 else list(spec.fields)
-    grouped = {"group-by": list(spec.group_by)} if spec.group_by else {}
+    """`tocsin.correlate` as Sigma writes it, the effective params in place of `$name`."""
+    written = _correlate(doc)
+    said = {key: written[key] for key in SIGMA_KEYS if key in written}
     return {
+        **said,
         "type": spec.type,
         "rules": [_base_name(doc)],
-        **grouped,
         "timespan": _timespan(spec.timespan_ms),
-        "condition": field | bounds,
         **({"generate": True} if spec.generate or doc.generate else {}),
     }
 
 
+def _correlate(doc: DetectionDoc) -> Document:
+    """What is written below `tocsin.correlate`; empty where nothing is."""
+    tocsin = doc.root.entries.get("tocsin")
+    node = tocsin.node if tocsin else None
+    entry = node.entries.get("correlate") if isinstance(node, Table) else None
+    if entry is None:
+        return {}
+    return _plain_table(substituted(entry.node, doc.extension.params, Problems(doc.meta.file)))
+
+
 def _of_correlation(doc: CorrelationDoc, names: Names) -> Document:
     whole = _pure(doc.root)
-    node = doc.root.entries["correlation"].node
-    body = {**_plain_table(node)}
-    body.pop("allow_missing", None)
+    node = _correlation_node(doc)
+    known = (*SIGMA_KEYS, "generate")
+    body = {key: value for key, value in _plain_table(node).items() if key in known}
     spec = doc.correlation
     if spec is not None:
         called = {one.text: _called(one, names, doc.problems) for one in spec.rules}
@@ -191,7 +196,7 @@ def _selection(node: Node, scope: Scope) -> object:
             for key, entry in entries.items():
                 written, value = _item(key, entry.key_mark, entry.node, scope)
                 if written in found:
-                    message = f'without expand, "{written}" stands twice here; write two selections instead'
+                    message = f'in plain Sigma "{written}" stands twice here; write two selections instead'
                     raise RuleError(scope.problems.file, entry.key_mark.line, entry.key_mark.column, message)
                 found[written] = value
             return found
@@ -200,12 +205,18 @@ def _selection(node: Node, scope: Scope) -> object:
 
 
 def _item(key: str, mark: Mark, node: Node, scope: Scope) -> tuple[str, object]:
-    """The item with its placeholders filled, or as it is if it has none."""
+    """The item with its placeholders filled and its category spelled out, or as it is."""
     parsed = parse_key(key, mark, scope.problems)
-    if parsed is None or not parsed[1].expand:
+    if parsed is None:
         return key, plain(node)
-    values = (node,) if isinstance(node, Scalar) else node.items if isinstance(node, Items) else ()
-    filled = expanded(tuple(one for one in values if isinstance(one, Scalar)), parsed[1], scope) or []
+    written = (node,) if isinstance(node, Scalar) else node.items if isinstance(node, Items) else ()
+    values = tuple(one for one in written if isinstance(one, Scalar))
+    if parsed[0] == CATEGORY:
+        field = _code_field(scope.product)
+        return f"{field}|neq" if parsed[1].neq else field, _codes(values, scope)
+    if not parsed[1].expand:
+        return key, plain(node)
+    filled = expanded(values, parsed[1], scope) or []
     left = "|".join(word for place, word in enumerate(key.split("|")) if not (place and word == "expand"))
     # A keyword search has no field; of its modifiers `contains` is the one that changes nothing.
     return left or "|contains", [scalar.text for scalar in filled]
@@ -213,14 +224,22 @@ def _item(key: str, mark: Mark, node: Node, scope: Scope) -> tuple[str, object]:
 
 def _category(doc: DetectionDoc, scope: Scope) -> Document:
     """The codes of the rule's categories as a selection, ANDed to each of its conditions."""
-    provider = PROVIDERS[doc.product]
-    named = doc.extension.categories
-    codes = {code for one in named for code in scope.catalog.expand_category(doc.product, one.text)}
-    conditions = [f"({condition.text}) and {CATEGORY}" for condition in doc.conditions]
+    conditions = [f"({condition.text}) and {OF_CATEGORY}" for condition in doc.conditions]
     return {
-        CATEGORY: {provider.prefix + provider.code_field: sorted(codes)},
+        OF_CATEGORY: {_code_field(doc.product): _codes(doc.extension.categories, scope)},
         "condition": conditions[0] if len(conditions) == 1 else conditions,
     }
+
+
+def _code_field(product: str) -> str:
+    return PROVIDERS[product].prefix + PROVIDERS[product].code_field
+
+
+def _codes(categories: Sequence[Scalar], scope: Scope) -> list[str]:
+    """The codes of the categories, as the catalogue spells them."""
+    return sorted(
+        {code for one in categories for code in scope.catalog.expand_category(scope.product, one.text)}
+    )
 
 
 def _timespan(ms: int) -> str:
@@ -233,19 +252,28 @@ def _timespan(ms: int) -> str:
 def _losses(doc: Doc) -> Iterator[Loss]:
     if not isinstance(doc, FilterDoc):
         spec = doc.extension.correlate if isinstance(doc, DetectionDoc) else doc.correlation
-        said = {**_lost_counting(spec), **_lost_alert(doc.extension)}
+        keys = _correlate(doc) if isinstance(doc, DetectionDoc) else _plain_table(_correlation_node(doc))
+        said = {**_lost_counting(spec, keys), **_lost_alert(doc.extension)}
         for key, what in said.items():
             yield Loss(doc.meta.label, key, what)
 
 
-def _lost_counting(spec: CorrelationSpec | None) -> Mapping[str, str]:
+def _correlation_node(doc: CorrelationDoc) -> Node:
+    return doc.root.entries["correlation"].node
+
+
+def _lost_counting(spec: CorrelationSpec | None, keys: Iterable[str]) -> Mapping[str, str]:
     if spec is None:
         return {}
     lost: dict[str, str] = {}
-    if spec.type not in SIGMA_TYPES:
-        lost["correlate"] = f"Sigma has no {spec.type}: only what it counts is exported"
+    if not _is_sigma(spec):
+        what = CORRELATIONS[spec.type].summary
+        return {"correlate": f"{spec.type} ({what}): Sigma has no words for it, only its events are exported"}
     if spec.allow_missing:
         lost["correlate.allow_missing"] = "events without a group-by field are not counted"
+    for key in keys:
+        if key not in (*SIGMA_KEYS, "generate", "allow_missing"):
+            lost[f"correlate.{key}"] = "no key of Sigma's: left out"
     if spec.timespan_ms % 1_000:
         lost["correlate.timespan"] = "Sigma counts in whole seconds: rounded up"
     return lost

@@ -42,7 +42,8 @@ def test_there_are_many_mistakes_and_each_is_told_with_a_way_out() -> None:
     assert all(re.match(r">>> rule\.yml:[0-9]+:[0-9]+: \S", message) for message in messages)
     # A sentence that says what is wrong, and after the semicolon or in "must be" what is right.
     hints = re.compile(
-        r"; |must be|needs|like|expected|is empty|is more than|deeper than|joined by|template:"
+        r"; |must be|needs|like|compares|takes true|may have|expected|is empty|is more than|deeper than"
+        "|joined by|template:"
     )
     assert [message for message in messages if not hints.search(message)] == []
 
