@@ -230,8 +230,8 @@ def _quick_type(provider_name: str, asked: frozenset[str], tenant: str, default_
     made = msgspec.defstruct(
         "UsualEvent", types, bases=(Event,), kw_only=True, eq=False, gc=False, rename=names
     )
-    for field, ours in same.items():
-        setattr(made, attribute(field), getattr(made, ours))  # One slot by two names.
+    for field in same.keys() & asked:  # Of the others it cannot tell what was missing.
+        setattr(made, attribute(field), getattr(made, same[field]))  # One slot by two names.
     return cast("type[Event]", made)
 
 
