@@ -13,7 +13,7 @@ from tocsin.catalog.provider import ECS, PROVIDERS
 from tocsin.clock import MS, format_duration, iso, to_ms
 from tocsin.errors import BadRecord
 from tocsin.model.alert import Change, ChangeKind
-from tocsin.model.compiled import RuleSet
+from tocsin.model.compiled import CompiledRule, RuleSet
 from tocsin.model.event import Event
 from tocsin.protocols import Batch, Windows
 from tocsin.rules.cases import Case, Expected
@@ -21,6 +21,7 @@ from tocsin.rules.load import Loaded
 from tocsin.rules.made import Made
 from tocsin.sources.decode import Decoder
 from tocsin.state.windows_memory import MemoryWindows
+from tocsin.tune.nearest import Witness, matching
 from tocsin.tune.replay import replay
 
 Record = dict[str, Any]
@@ -133,27 +134,61 @@ def _without_rule(rule_id: str, case: Case) -> Outcome:
 
 def _outcome(loaded: Loaded, made: Made, case: Case, run: Run | None) -> Outcome:
     rule = made.compiled
-    alone = replace(loaded.ruleset, rules=(rule,))
+    alone = replace(loaded.ruleset, rules=(*_feeding(made), rule))
     try:
         events = events_of(case, provider_of(made), loaded.ruleset.fields)
         changes = (run or in_windows())(alone, events)
     except BadRecord as exc:
         return Outcome(rule.rule.name, case, (str(exc),))
     opened = [change for change in changes if change.kind is ChangeKind.OPENED]
-    return Outcome(rule.rule.name, case, tuple(_differences(case.expect, opened)))
+    absent, left = _compared(
+        case.expect, [change for change in opened if change.alert.rule == rule.rule.name]
+    )
+    mistakes = [f"expected and not seen: {_shown_expected(expected)}" for expected in absent]
+    mistakes += [f"seen and not expected: {_shown(change)}" for change in left]
+    if absent and not left:
+        mistakes.append(_nearest(alone, rule, events, absent[0]))
+    return Outcome(rule.rule.name, case, tuple(mistakes))
 
 
-def _differences(expect: Sequence[Expected], opened: Sequence[Change]) -> Iterator[str]:
-    """Each expected alert takes the first opened one that fits; the rest of both is told."""
+def _feeding(made: Made) -> Iterator[CompiledRule]:
+    """The correlations that this one counts, each once; their own alerts are no matter of its tests."""
+    known: dict[str, CompiledRule] = {}
+    for child in made.children:
+        for rule in (*_feeding(child), child.compiled):
+            known[rule.rule.id] = replace(rule, alerts=False)
+    yield from known.values()
+
+
+def _compared(expect: Sequence[Expected], opened: Sequence[Change]) -> tuple[list[Expected], list[Change]]:
+    """Each expected alert takes the first opened one that fits; what is left of both."""
     left = sorted(opened, key=lambda change: change.at_ms)
+    absent: list[Expected] = []
     for expected in expect:
         fitting = next((change for change in left if _fits(expected, change)), None)
         if fitting is None:
-            yield f"expected and not seen: {_shown_expected(expected)}"
+            absent.append(expected)
         else:
             left.remove(fitting)
-    for change in left:
-        yield f"seen and not expected: {_shown(change)}"
+    return absent, left
+
+
+def _nearest(alone: RuleSet, rule: CompiledRule, events: Sequence[Event], expected: Expected) -> str:
+    """Why nothing opened, as far as it shows: the best score there was, or what stopped the counting."""
+    matched = matching(rule, events)
+    if matched == 0 and not any(matcher.of for matcher in rule.matchers):
+        way_out = f"`tocsin rules explain {rule.rule.name} --event FILE` says why of a record"
+        return f"nearest: none of its {len(events)} events matches; {way_out}"
+    witness = Witness(rule)
+    in_windows(lambda: witness)(alone, events)
+    near = witness.nearest(rule.rule.threshold, expected.group, rule.rule.group_by)
+    if near is None:
+        needed = f", but none has a value of {', '.join(rule.rule.group_by)}" if rule.rule.group_by else ""
+        return f"nearest: {matched} of its {len(events)} events match{needed}"
+    of = "" if rule.rule.threshold is None else f" of {rule.rule.threshold:g}"
+    group = dict(zip(rule.rule.group_by, near.group, strict=False))
+    where = _line(near.at_ms - BEGINNING_MS, group, None, "")
+    return f"nearest: score {near.score:g}{of}, {where}"
 
 
 def _fits(expected: Expected, change: Change) -> bool:

@@ -66,6 +66,7 @@ PASSING = [
       expect: [{group: {data.ip: 192.0.2.2}}, {group: {data.ip: 192.0.2.1}, at: 2s}]
     """,
 ]
+EXPLAIN = "`tocsin rules explain failures --event FILE` says why of a record"
 FAILING = [
     (
         """
@@ -81,7 +82,50 @@ FAILING = [
           events: [{repeat: 2, every: 1m, type: fp, ip: 192.0.2.1}]
           expect: [{}]
         """,
-        ["expected and not seen: any alert"],
+        ["expected and not seen: any alert", "nearest: score 2 of 3, at 1m, data.ip: 192.0.2.1"],
+    ),
+    (
+        """
+        - name: the group that was expected is the one that is told
+          events:
+              - {repeat: 2, every: 1m, type: fp, ip: 192.0.2.1}
+              - {at: 5m, type: fp, ip: 192.0.2.2}
+          expect: [{group: {data.ip: 192.0.2.2}}]
+        """,
+        [
+            "expected and not seen: data.ip: 192.0.2.2",
+            "nearest: score 1 of 3, at 5m, data.ip: 192.0.2.2",
+        ],
+    ),
+    (
+        """
+        - name: too slow for the window
+          events: [{repeat: 4, every: 6m, type: fp, ip: 192.0.2.1}]
+          expect: [{score: 3}]
+        """,
+        ["expected and not seen: score 3", "nearest: score 2 of 3, at 6m, data.ip: 192.0.2.1"],
+    ),
+    (
+        """
+        - name: of another code
+          events: [{repeat: 4, every: 1m, type: fu, ip: 192.0.2.1}]
+          expect: [{}]
+        """,
+        [
+            "expected and not seen: any alert",
+            f"nearest: none of its 4 events matches; {EXPLAIN}",
+        ],
+    ),
+    (
+        """
+        - name: without the field that groups
+          events: [{repeat: 4, every: 1m, type: fp}]
+          expect: [{}]
+        """,
+        [
+            "expected and not seen: any alert",
+            "nearest: 4 of its 4 events match, but none has a value of data.ip",
+        ],
     ),
     (
         """
@@ -143,6 +187,40 @@ correlation: {type: event_count, rules: [base], timespan: 1h, condition: {gte: 2
 
     assert not outcome.passed
     assert outcome.mistakes[0].endswith("move its tests to the correlation that counts it")
+
+
+CHAIN = """\
+title: base
+name: base
+logsource: {product: auth0}
+detection: {s: {type: fp}, condition: s}
+---
+title: noisy address
+name: noisy
+correlation: {type: event_count, rules: [base], group-by: [ip], timespan: 10m, condition: {gte: 3}}
+---
+title: noisy addresses
+name: wave
+correlation: {type: event_count, rules: [noisy], timespan: 1h, condition: {gte: 2}}
+tocsin:
+    tests:
+"""
+
+
+def test_a_correlation_of_correlations_is_tested_with_those_it_counts(tmp_path: Path) -> None:
+    tests = """
+    - name: one address, twice noisy
+      events: [{repeat: 4, every: 1m, type: fp, ip: 192.0.2.1}]
+      expect: [{at: 3m, score: 2}]
+    - name: not yet
+      events: [{repeat: 3, every: 1m, type: fp, ip: 192.0.2.1}]
+      expect: [{score: 2}]
+    """
+
+    assert [outcome.mistakes for outcome in _outcomes(tmp_path, tests, CHAIN)] == [
+        (),
+        ("expected and not seen: score 2", "nearest: score 1 of 2, at 2m"),
+    ]
 
 
 def test_records_are_numbered_dated_and_nested_as_written(tmp_path: Path) -> None:
