@@ -168,6 +168,12 @@ def test_settled_alerts_are_no_longer_planned_and_old_ones_are_forgotten() -> No
         ({"data.connection": "db"}, "tenant:acme"),
         ({"data.ip": ""}, "tenant:acme"),
         ({}, "tenant:acme"),
+        ({"source.ip": "203.0.113.9"}, "ip:203.0.113.9"),
+        ({"user.name": "Ann", "organization.id": "org_1"}, "user:ann"),
+        ({"user.id": "auth0|1"}, "user:auth0|1"),
+        ({"user.email": "Ann@example.com"}, "user:ann@example.com"),
+        ({"organization.name": "Umbrella"}, "tenant:acme"),
+        ({"data.name": "Ann"}, "user:ann"),
     ],
 )
 def test_an_alert_is_about_the_first_kind_of_entity_that_its_group_names(

@@ -13,6 +13,7 @@ from tocsin.rules.category import category_test
 from tocsin.rules.condition import parse_condition
 from tocsin.rules.document import Entry, Scalar
 from tocsin.rules.fields import Vocabulary, field_of, reader
+from tocsin.rules.logsource import check_route
 from tocsin.rules.scope import Catalog, Scope
 from tocsin.rules.selection import selection_tree
 from tocsin.rules.spec import DetectionDoc, FilterDoc
@@ -107,10 +108,11 @@ def compile_detection(
     sorting = tuple(all_of([step, *known]) for step in steps if step is not None)
     if len(known) < len(parts) or len(sorting) < len(steps):
         return None
-    reason = scope.refused[0] if scope.refused else ""
+    unseen = check_route(doc)
+    reason = scope.refused[0] if scope.refused else unseen
     whole = all_of(known)
     if codes_of(whole) == frozenset():
-        doc.problems.warning(doc.meta.mark, "no event can match: its code would have to be two at once")
+        doc.problems.warning(doc.meta.mark, "no event can match: no event code is all that is asked of it")
     _warn_of_names(doc)
     return Detection(doc, whole, (Clause(doc, scope), *filtering), reason, sorting)
 

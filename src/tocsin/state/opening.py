@@ -11,10 +11,11 @@ from tocsin.clock import MS, format_duration, to_ms
 from tocsin.model.alert import Alert, Sightings, Triggers, alert_id, fingerprint
 from tocsin.model.event import as_text
 
-# What a group field names, by the last part of its path; the first kind that a group has is who it is about.
+# What a group field names, by the last part of its path (`name` and `id` also by what they are of); the
+# first kind that a group has is who it is about.
 ENTITY_KINDS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("ip", ("ip", "client_ip")),
-    ("user", ("user_name", "user_id", "email", "name", "userid")),
+    ("user", ("user_name", "user.name", "user_id", "user.id", "email", "name", "userid")),
     ("client", ("client_id", "client_name")),
 )
 
@@ -68,9 +69,16 @@ def entity(group: dict[str, str], tenant: str) -> str:
 
     Values are case-folded, so that all alerts of one attacker meet in one message.
     """
-    last_parts = {name.rsplit(".", 1)[-1].lower(): value for name, value in group.items() if value}
+    last_parts = {_last_part(name.lower()): value for name, value in group.items() if value}
     for kind, names in ENTITY_KINDS:
         for name in names:
             if name in last_parts:
                 return f"{kind}:{last_parts[name].casefold()}"
     return f"tenant:{tenant}"
+
+
+def _last_part(path: str) -> str:
+    """Its last key; of `organization.name` and the like both, but of an envelope's `data.name` not."""
+    above, _, last = path.rpartition(".")
+    whose = above.rpartition(".")[2]
+    return f"{whose}.{last}" if last in ("name", "id") and whose not in ("", "data") else last

@@ -398,7 +398,7 @@ WARNINGS = [
     ("# nothing\n", "the file holds no rule"),
     (
         _detection("s: {type: fp}\n    t: {type: fu}", "s and t"),
-        "no event can match: its code would have to be two at once",
+        "no event can match: no event code is all that is asked of it",
     ),
     (
         _detection("s: {source.ipp: x}") + "taxonomy: ecs\n",

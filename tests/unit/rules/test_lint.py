@@ -386,7 +386,15 @@ def test_a_param_in_a_selection_takes_expand(tmp_path: Path) -> None:
     ("product", "messages"),
     [
         ("auth00", ['3: no provider is called "auth00", so no event can match; did you mean "auth0"?']),
-        ("windows", []),
+        (
+            "windows",
+            [
+                (
+                    '3: no source reads the product "windows", so the rule sees no event; '
+                    "there are auth0, ecs, frontegg"
+                )
+            ],
+        ),
         ("Auth0", []),
     ],
 )
