@@ -259,7 +259,10 @@ SERVICE = "the rule sees no event: a service is part of a product; write logsour
         (
             rule(OWN, "{product: solaris}", taxonomy="sigma"),
             [
-                '3:22: no source reads the product "solaris", so the rule sees no event; there are auth0, ecs, frontegg'
+                (
+                    '3:22: no source reads the product "solaris", so the rule sees no event; '
+                    "there are auth0, ecs, frontegg"
+                )
             ],
             "",
         ),
@@ -267,8 +270,8 @@ SERVICE = "the rule sees no event: a service is part of a product; write logsour
             rule(OWN, "{product: auth0, service: audit}", taxonomy="sigma"),
             [
                 (
-                    '3:38: auth0 writes one log, so service "audit" says nothing; remove it, and select by event '
-                    "code instead"
+                    '3:38: auth0 writes one log, so service "audit" says nothing; remove it, and select '
+                    "by event code instead"
                 )
             ],
             "",
