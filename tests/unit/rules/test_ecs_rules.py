@@ -188,9 +188,8 @@ def test_a_filter_of_the_view_narrows_rules_that_use_the_vendors_names(tmp_path:
             rule("{host.uptime: 7}"),
             [
                 (
-                    '6:9: "host.uptime" is no field of the normalised view, so only an ECS document could hold '
-                    "it; "
-                    "without taxonomy: ecs a rule reads the vendor's own fields"
+                    '6:9: "host.uptime" is no field of the normalised view, so only an ECS document '
+                    "could hold it; without taxonomy: ecs a rule reads the vendor's own fields"
                 )
             ],
         ),
@@ -204,8 +203,8 @@ def test_a_filter_of_the_view_narrows_rules_that_use_the_vendors_names(tmp_path:
             [
                 (
                     '6:25: no event has the event.category "logins"; known are api, authentication, '
-                    "configuration, database, driver, email, file, host, iam, intrusion_detection, library, malware, network, "
-                    "package, process, registry, session, threat, vulnerability, web"
+                    "configuration, database, driver, email, file, host, iam, intrusion_detection, library, "
+                    "malware, network, package, process, registry, session, threat, vulnerability, web"
                 )
             ],
         ),
