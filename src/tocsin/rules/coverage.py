@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tocsin.catalog import PROVIDERS, categories, codes
-from tocsin.rules.listing import needed_codes, techniques
+from tocsin.rules.listing import needed_codes, providers_of, techniques
 from tocsin.rules.made import Made
 
 UNCATEGORISED = "(no category)"
@@ -59,7 +59,10 @@ def _categories(made: Sequence[Made]) -> tuple[Category, ...]:
     read: dict[str, set[str]] = defaultdict(set)
     for rule in made:
         for base in rule.bases:
-            read[base.doc.product] |= {*(needed_codes([base]) or ())}
+            needed = {*(needed_codes([base]) or ())}
+            for provider in providers_of(base.doc.product):
+                if needed or base.doc.product:
+                    read[provider] |= needed
     return tuple(
         category
         for provider in PROVIDERS

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from tocsin.catalog import codes
+from tocsin.catalog import PROVIDERS, codes
 from tocsin.clock import format_duration
 from tocsin.rules.detections import Detection
 from tocsin.rules.made import Made
@@ -79,17 +79,23 @@ def needed_codes(bases: Iterable[Detection]) -> tuple[str, ...] | None:
 
 
 def _as_catalogued(product: str, named: Iterable[str]) -> list[str]:
-    """Each code once: the index holds spellings of it, too."""
-    folded = {code.casefold() for code in named}
-    known = [code for code in codes(product) if code.casefold() in folded]
+    """Each code once: the index holds spellings of it, too, and of any product ECS documents, without one."""
+    folded = {code.casefold() for code in named if code or product}
+    known = [code for name in providers_of(product) for code in codes(name) if code.casefold() in folded]
     return [*known, *sorted(folded - {code.casefold() for code in known})]
 
 
+def providers_of(product: str) -> tuple[str, ...]:
+    """The providers whose events a rule of this product reads: of none it is all of them."""
+    return (product,) if product else tuple(PROVIDERS)
+
+
 def _stream_filters(product: str, needed: Sequence[str] | None) -> tuple[str, ...] | None:
-    catalogue = codes(product)
-    if not any(code.stream_filter for code in catalogue.values()):
-        return ()
-    if needed is None:
-        return None
-    filters = {catalogue[code].stream_filter or UNFILTERED for code in needed if code in catalogue}
+    filters: set[str] = set()
+    for provider in providers_of(product):
+        catalogue = codes(provider)
+        if any(code.stream_filter for code in catalogue.values()):
+            if needed is None:
+                return None
+            filters |= {catalogue[code].stream_filter or UNFILTERED for code in needed if code in catalogue}
     return tuple(sorted(filters))

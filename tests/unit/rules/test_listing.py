@@ -73,3 +73,49 @@ def test_a_category_lists_the_codes_it_covers_and_those_it_does_not(tmp_path: Pa
     assert headed["Management API - Success"] == (("sapi",), ("mgmt_api_read",))
     assert {category.provider for category in found.categories} == {"auth0"}
     assert found.any_code == ("c",)
+
+
+ANY = "title: any\nname: any\nlogsource: {{category: authentication}}\ntaxonomy: ecs\n"
+ANY += "detection: {{s: {}, condition: s}}\n"
+
+
+@pytest.mark.parametrize(
+    ("detection", "codes", "filters"),
+    [
+        (
+            "{event.action: account-lock}",
+            ("limit_wc", "lockout_policy.limit_reached"),
+            ("system.notification",),
+        ),
+        ("{event.action: mfa-deny}", ("gd_auth_rejected",), ("other",)),
+        ("{event.action: sso-login}", ("tenant_sso.completed",), ()),
+        ("{event.code: [fp, made_up]}", ("fp", "made_up"), ("auth.login.fail",)),
+        ("{event.outcome: failure}", None, None),
+    ],
+)
+def test_a_rule_of_any_provider_needs_codes_of_each(
+    tmp_path: Path, detection: str, codes: tuple[str, ...] | None, filters: tuple[str, ...] | None
+) -> None:
+    line = _line(tmp_path, ANY.format(detection))
+
+    assert (line.codes, line.stream_filters) == (codes, filters)
+
+
+def test_a_rule_of_any_provider_covers_the_codes_of_each(tmp_path: Path) -> None:
+    file = tmp_path / "rules.yml"
+    file.write_text(ANY.format("{event.action: account-lock}"))
+
+    found = coverage_of(load([file]).made)
+
+    covered = {(one.provider, code) for one in found.categories for code in one.covered}
+    assert covered == {("auth0", "limit_wc"), ("frontegg", "lockout_policy.limit_reached")}
+
+
+def test_a_rule_of_any_provider_that_reads_any_code_covers_none(tmp_path: Path) -> None:
+    file = tmp_path / "rules.yml"
+    file.write_text(ANY.format("{event.outcome: failure}"))
+
+    found = coverage_of(load([file]).made)
+
+    assert found.categories == ()
+    assert found.any_code == ("any",)
