@@ -22,6 +22,7 @@ from tocsin.model.watermark import Watermarks
 from tocsin.protocols import Clock
 from tocsin.reload.changes import Changes, Described, Refused, compared, described
 from tocsin.reload.live import AtWork, LiveRules
+from tocsin.reload.reading import read_anew
 from tocsin.reload.watch import Signature, signature_of
 from tocsin.rules.load import Loaded, load
 from tocsin.settings import Settings
@@ -120,9 +121,8 @@ class Reloader:
     def _read_anew(self) -> Changes | Refused:
         signature = self.look()
         try:
-            if signature.unreadable:
-                raise RuleErrors(signature.unreadable)
-            loaded = load_of(self._settings)
+            at_work = len(self.rules.now.ruleset.rules)
+            loaded = read_anew(self._settings, signature, load_of, at_work=at_work)
         except RuleErrors as exc:
             return self._refuse(exc, signature)
         now = described(loaded)
