@@ -16,8 +16,8 @@ from tocsin.catalog.provider import PROVIDERS
 from tocsin.cli.rules_options import OverlayFile, Paths, SiteConfig, site_rules
 from tocsin.errors import Error
 from tocsin.model.event import Event
-from tocsin.rules.detections import Detection
-from tocsin.rules.explain import Needed, Part, facts_of, matches, needed_of, parts_of
+from tocsin.rules.explain import Needed, Part, Question, matches, needed_of, parts_of, questions_of
+from tocsin.rules.facts import facts_of
 from tocsin.rules.made import Made
 from tocsin.rules.problems import did_you_mean
 from tocsin.sources.decode import Decoder
@@ -48,14 +48,15 @@ def explain(
     """
     made = _named(name, site_rules(paths, config, overlay).made)
     _say(_about(made))
+    questions = questions_of(made)
     if event is None:
-        for base in made.bases:
-            _say([[], *_tree(made, base)])
+        for question in questions:
+            _say([[], *_tree(made, question)])
         return
     for number, one in enumerate(_events(event, made), start=1):
         _say([[], [(f"event {number}", "bold"), (f"  {one.code or 'without a code'}  {one.id}", "")]])
-        for position, base in enumerate(made.bases):
-            _say(_answered(made, base, position, one))
+        for question in questions:
+            _say(_answered(made, question, one))
 
 
 def _named(name: str, made: Sequence[Made]) -> Made:
@@ -92,31 +93,38 @@ def _about(made: Made) -> Iterator[Line]:
     yield [(f"{rule.file}:{rule.line}", "dim")]
     for word, told in facts_of(made):
         yield [(f"  {word:<12}", "dim"), (told, "")]
+    for child in made.children:
+        facts = dict(facts_of(child))
+        told = f"{child.compiled.rule.name}: {facts['counts']}, {facts['alerts']}"
+        yield [("  of          ", "dim"), (told, "")]
 
 
-def _tree(made: Made, base: Detection) -> Iterator[Line]:
-    yield from _heading(made, base)
-    for part in parts_of(base):
+def _tree(made: Made, question: Question) -> Iterator[Line]:
+    yield from _heading(made, question)
+    for part in parts_of(question):
         yield [(f"{_indent(part)}{part.text}", "")]
 
 
-def _answered(made: Made, base: Detection, position: int, event: Event) -> Iterator[Line]:
-    yield from _heading(made, base)
-    for part in parts_of(base):
+def _answered(made: Made, question: Question, event: Event) -> Iterator[Line]:
+    yield from _heading(made, question)
+    for part in parts_of(question):
         mark = YES if part.holds(event) else NO
         yield [(_indent(part), ""), mark, (f" {part.text}", ""), (_seen(part, event), "dim")]
-    if not matches(base, event):
+    if not matches(question.base, event):
         yield [("  does not match", "red")]
         return
     yield [("  matches", "green")]
-    for told in _needed(needed_of(made, position), event, allow_missing=made.compiled.rule.allow_missing):
+    allow_missing = question.owner.compiled.rule.allow_missing
+    for told in _needed(needed_of(question), event, allow_missing=allow_missing):
         yield [(f"    {told}", "")]
 
 
-def _heading(made: Made, base: Detection) -> Iterator[Line]:
+def _heading(made: Made, question: Question) -> Iterator[Line]:
     """The detection's name, where the rule is not that detection itself."""
-    if base.doc is not made.doc:
-        yield [(base.doc.meta.label, "bold")]
+    if question.base.doc is made.doc:
+        return
+    through = "" if question.owner is made else f"  which {question.owner.compiled.rule.name} counts"
+    yield [(question.base.doc.meta.label, "bold"), (through, "dim")]
 
 
 def _indent(part: Part) -> str:

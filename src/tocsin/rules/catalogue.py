@@ -6,13 +6,13 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
-from tocsin.rules.explain import facts_of
+from tocsin.rules.facts import facts_of
 from tocsin.rules.listing import Line, line_of
 from tocsin.rules.made import Made
 from tocsin.rules.params import Param
 
 OTHERS = "other"
-_TOLD = ("reads", "counts", "alerts", "group", "severity", "fires", "ends")
+_LEFT_OUT = ("not running", "params", "evidence", "labels")  # told elsewhere on the page, or not of interest
 # What Markdown or HTML would read as more than text; the last ones only where a line begins.
 _SPECIAL = re.compile(r"[\\*\[\]<|`~]|(?<!\w)_|_(?!\w)|&(?=[#\w])|^[>#+-]")
 
@@ -68,9 +68,8 @@ def _rule(made: Made) -> Iterator[str]:
 
 
 def _facts(made: Made, line: Line) -> str:
-    told = dict(facts_of(made))
     rows = [("status", made.compiled.rule.status), ("ATT&CK", ", ".join(line.techniques))]
-    rows += [(word, told[word]) for word in _TOLD if word in told]
+    rows += [(word, told) for word, told in facts_of(made) if word not in _LEFT_OUT]
     if line.stream_filters is None:
         rows.append(("log stream", "needs every event: a stream without a filter"))
     elif line.stream_filters:

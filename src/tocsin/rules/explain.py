@@ -6,20 +6,17 @@ say anything else than the rule does.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from typing import Any
 
 from tocsin.catalog.provider import PROVIDERS
-from tocsin.clock import format_duration
 from tocsin.model.alert import Reader
 from tocsin.model.event import Event
-from tocsin.model.rule import Rule
+from tocsin.rules.category import CATEGORY
 from tocsin.rules.detections import Clause, Detection, condition_tree
 from tocsin.rules.document import Entry, Items, Node, Scalar, Table
 from tocsin.rules.fields import Vocabulary, all_members, field_of
-from tocsin.rules.listing import needed_codes
 from tocsin.rules.made import Made
 from tocsin.rules.modifiers import Chain, parse_key
 from tocsin.rules.paths import members_of
@@ -31,7 +28,6 @@ from tocsin.rules.spec import FilterDoc
 from tocsin.rules.tree import Predicate, Tree, codes_of, predicate
 
 MOST_VALUES = 20  # of one item; a list file may hold thousands
-_WORDS = {"gte": ">=", "gt": ">", "lte": "<=", "lt": "<", "eq": "=", "neq": "!="}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +52,36 @@ class Needed:
     read: Reader
 
 
-def parts_of(base: Detection) -> Iterator[Part]:
-    """The parts of a detection, top-down: its condition and selections, its categories, its filters."""
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A detection, and the rule that counts what it matches: the one explained, or one that it counts."""
+
+    owner: Made
+    base: Detection
+
+
+def questions_of(made: Made) -> list[Question]:
+    """Every detection that the rule looks for, itself or through the correlations it counts."""
+    within = [question for child in made.children for question in questions_of(child)]
+    names = {matcher.name for matcher in made.compiled.matchers if not matcher.of}
+    own = [Question(made, base) for base in made.bases if base.doc.meta.label in names]
+    found = {(question.owner.compiled.rule.name, id(question.base)): question for question in (*own, *within)}
+    return list(found.values())
+
+
+def parts_of(question: Question) -> Iterator[Part]:
+    """The parts of a detection, top-down: condition and selections, categories, filters, then steps."""
+    base = question.base
     own, *filters = base.clauses
     yield from _clause(own)
     if base.doc.extension.categories:
         yield _categories(base)
     for clause in filters:
         yield from _clause(clause)
+    steps = question.owner.spec.steps if question.owner.spec else ()
+    for number, (written, tree) in enumerate(zip(steps, base.steps, strict=False), start=1):
+        what = f"part {number} of the {question.owner.compiled.rule.type}"
+        yield Part(0, f"{what}: {written.text}", _whole(tree))
 
 
 def matches(base: Detection, event: Event) -> bool:
@@ -71,36 +89,17 @@ def matches(base: Detection, event: Event) -> bool:
     return _whole(base.tree)(event)
 
 
-def needed_of(made: Made, position: int) -> tuple[Needed, ...]:
-    """What an event must hold beside what is asked, if it matched the detection of that position."""
-    matcher, rule = made.compiled.matchers[position], made.compiled.rule
+def needed_of(question: Question) -> tuple[Needed, ...]:
+    """What an event must hold beside what is asked, if it matched."""
+    made, label = question.owner, question.base.doc.meta.label
+    matcher = next(one for one in made.compiled.matchers if not one.of and one.name == label)
     fields = made.spec.fields if made.spec else ()
-    groups = zip(rule.group_by, matcher.group_by, strict=True)
-    values = zip(fields, matcher.value, strict=True)
+    groups = zip(made.compiled.rule.group_by, matcher.group_by, strict=True)
+    values = zip(fields, matcher.value, strict=False)
     return (
         *(Needed("group", field, read) for field, read in groups),
         *(Needed("counted", field, read) for field, read in values),
     )
-
-
-def facts_of(made: Made) -> list[tuple[str, str]]:
-    """What the rule does with what matches: `(word, sentence)`, only what applies."""
-    rule = made.compiled.rule
-    bounds = ", ".join(f"{bound.severity} from {bound.gte:g}" for bound in rule.severity_bounds)
-    facts = [
-        ("not running", made.not_running),
-        ("reads", _reads(made)),
-        ("counts", _counts(made)),
-        ("alerts", _alerts(made)),
-        ("group", _grouped(rule)),
-        ("severity", rule.severity + (f"; {bounds}" if bounds else "")),
-        ("fires", f"once it lasts {_time(rule.for_ms)}" if rule.for_ms else ""),
-        ("ends", f"{_time(rule.resolve_after_ms)} after its last trigger"),
-        ("params", ", ".join(f"{name} {value}" for name, value in rule.params.items())),
-        ("evidence", ", ".join(rule.context)),
-        ("labels", ", ".join(f"{name}={value}" for name, value in rule.labels.items())),
-    ]
-    return [(word, told) for word, told in facts if told]
 
 
 def _clause(clause: Clause) -> Iterator[Part]:
@@ -136,6 +135,8 @@ def _item(key: str, entry: Entry, within: Table, depth: int, scope: Scope) -> Pa
     parsed = parse_key(key, entry.key_mark, scope.problems)
     field, chain = parsed or (key, Chain())
     text = f"{key or 'anywhere'}: {_values(entry.node, chain, scope)}"
+    if field == CATEGORY:
+        field = PROVIDERS[scope.product].code_field if scope.product in PROVIDERS else ""
     return Part(depth, text, holds, _reader(field, scope.vocabulary) if field else None)
 
 
@@ -174,42 +175,3 @@ def _whole(tree: Tree | None) -> Predicate:
         return lambda _event: False
     codes, rest = codes_of(tree), predicate(tree)
     return lambda event: (codes is None or event.code in codes) and (rest is None or rest(event))
-
-
-def _reads(made: Made) -> str:
-    products = ", ".join(dict.fromkeys(base.doc.product or "any product" for base in made.bases))
-    needed = needed_codes(made.bases)
-    codes = "any code" if needed is None else ", ".join(code or "no code" for code in needed)
-    return f"{products}: events of {codes}"
-
-
-def _counts(made: Made) -> str:
-    if made.spec is None:
-        return ""
-    rule, spec = made.compiled.rule, made.spec
-    what = f"different values of {' with '.join(spec.fields)}" if spec.fields else "events"
-    per = f" for each {' and '.join(rule.group_by)}" if rule.group_by else ""
-    missing = ", a missing one too" if spec.allow_missing and rule.group_by else ""
-    return f"{what} within {_time(rule.timespan_ms)}{per}{missing} ({rule.type})"
-
-
-def _alerts(made: Made) -> str:
-    if made.spec is None:
-        return "at every event that matches"
-    bounds = made.spec.bounds
-    told = " and ".join(f"{_WORDS[name]} {number:g}" for name, number in bounds.pairs)
-    return f"when the count is {told}" + ("" if bounds.monotone else ", decided when the window ends")
-
-
-def _grouped(rule: Rule) -> str:
-    if rule.group_by:
-        return f"one alert for each {_joined(rule.group_by)}"
-    return "one alert for the whole tenant"
-
-
-def _joined(fields: Sequence[str]) -> str:
-    return " and ".join(fields)
-
-
-def _time(ms: int) -> str:
-    return format_duration(timedelta(milliseconds=ms))

@@ -11,7 +11,8 @@ import pytest
 from tocsin.model.event import Event
 from tocsin.rules import explain
 from tocsin.rules.compile import Made
-from tocsin.rules.explain import facts_of, matches, needed_of, parts_of
+from tocsin.rules.explain import Question, matches, needed_of, parts_of, questions_of
+from tocsin.rules.facts import facts_of
 from tocsin.rules.load import load
 from tocsin.sources.decode import Decoder
 from tocsin.tune.ruletests import records_of
@@ -26,6 +27,11 @@ def _made(tmp_path: Path, text: str) -> Made:
     return load([file]).made[0]
 
 
+def _only(made: Made) -> Question:
+    (question,) = questions_of(made)
+    return question
+
+
 def _event(made: Made, record: dict[str, Any]) -> Event:
     whole = {"log_id": "1", "date": "2025-01-06T12:00:00Z", **record}
     events, bad = Decoder(made.fields, provider="auth0").decode_body(msgspec.json.encode(whole), now_ms=None)
@@ -37,7 +43,7 @@ def _told(made: Made, record: dict[str, Any]) -> dict[str, tuple[bool, list[Any]
     event = _event(made, record)
     return {
         part.text: (part.holds(event), part.sees(event) if part.sees else None)
-        for part in parts_of(made.bases[0])
+        for part in parts_of(_only(made))
     }
 
 
@@ -74,6 +80,11 @@ def test_every_part_says_whether_it_holds_and_what_it_saw(tmp_path: Path) -> Non
         ("{s: {data.a: ''}, condition: s}", {"a": ""}, {"data.a: ''": (True, [""])}),
         ("{s: [word, other], condition: s}", {"a": "a word"}, {"anywhere: word": (True, None)}),
         ("{s: [{a: 1}, {b: 2}], condition: s}", {"b": 2}, {"alternative 2": (True, None)}),
+        (
+            "{s: {tocsin.category: Login - Success}, condition: s}",
+            {"type": "fp"},
+            {"tocsin.category: Login - Success": (False, ["fp"])},
+        ),
         ("{s: {data.a|exists: true}, condition: s}", {"a": None}, {"data.a|exists: true": (True, [None])}),
     ],
 )
@@ -93,7 +104,7 @@ def test_params_stand_where_they_are_used_and_long_lists_are_cut(tmp_path: Path)
         f"tocsin: {{params: {{us: {{default: [{names}]}}}}}}\n",
     )
 
-    told = [part.text for part in parts_of(made.bases[0])]
+    told = [part.text for part in parts_of(_only(made))]
 
     assert told[2].startswith("u|expand: n0 or n1 or ")
     assert told[2].endswith("n19 … (5 more)")
@@ -121,13 +132,51 @@ def test_a_correlation_says_what_it_counts_and_what_an_event_lacks(tmp_path: Pat
         "group-by: [data.ip], timespan: 10m, condition: {field: data.user_name, gte: 5, lte: 9}}}\n",
     )
 
-    facts, needed = dict(facts_of(made)), needed_of(made, 0)
+    facts, needed = dict(facts_of(made)), needed_of(_only(made))
 
     assert facts["reads"] == "auth0: events of fp"
     assert facts["counts"] == "different values of data.user_name within 10m for each data.ip (value_count)"
     assert facts["alerts"] == "when the count is >= 5 and <= 9, decided when the window ends"
     assert [(one.why, one.field) for one in needed] == [("group", "data.ip"), ("counted", "data.user_name")]
     assert needed[0].read(_event(made, {"ip": "x"})) == "x"
+
+
+CHAIN = """detection: {s: {type: fp}, condition: s}
+---
+title: two
+name: two
+logsource: {product: auth0}
+detection: {s: {type: s}, condition: s}
+---
+title: noisy
+name: noisy
+correlation: {type: event_count, rules: [one], group-by: [ip], timespan: 10m, condition: {gte: 3}}
+---
+title: wave
+name: wave
+correlation: {type: event_count, rules: [noisy, two], group-by: [ip], timespan: 1h, condition: {gte: 2}}
+"""
+
+
+def test_a_correlation_of_correlations_is_explained_down_to_the_events(tmp_path: Path) -> None:
+    file = tmp_path / "rule.yml"
+    file.write_text(HEAD + CHAIN)
+    made = {one.compiled.rule.name: one for one in load([file]).made}
+
+    facts = dict(facts_of(made["wave"]))
+    questions = [
+        (one.owner.compiled.rule.name, one.base.doc.meta.label) for one in questions_of(made["wave"])
+    ]
+
+    assert facts["counts"] == "the times when noisy is true, two within 1h for each ip (event_count)"
+    assert questions == [("wave", "two"), ("noisy", "one")]
+    assert [[one.field for one in needed_of(question)] for question in questions_of(made["wave"])] == [
+        ["ip"],
+        ["ip"],
+    ]
+    assert dict(facts_of(made["noisy"]))["alerts"] == (
+        "nothing itself: another correlation counts when it is true"
+    )
 
 
 def _disagreements() -> tuple[list[str], int]:
@@ -145,7 +194,7 @@ def _disagreements() -> tuple[list[str], int]:
                 event = _event(made, record)
                 by_code = matcher.codes is None or event.code in matcher.codes
                 truth = by_code and (matcher.matches is None or matcher.matches(event))
-                told = all(part.holds(event) for part in parts_of(base) if part.depth == 0)
+                told = all(part.holds(event) for part in parts_of(Question(made, base)) if part.depth == 0)
                 matched += truth
                 if not told == matches(base, event) == truth:
                     wrong.append(case.name)

@@ -1,0 +1,143 @@
+"""What a rule does with what matches, in sentences: for `rules explain` and the catalogue page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
+
+from tocsin.clock import format_duration
+from tocsin.model.rule import Rule
+from tocsin.rules.correlations import CORRELATIONS
+from tocsin.rules.correlations.kind import CorrelationSpec
+from tocsin.rules.document import Items, Node, Scalar, Table
+from tocsin.rules.listing import needed_codes
+from tocsin.rules.made import Made
+from tocsin.rules.params import substituted
+from tocsin.rules.problems import Problems
+from tocsin.rules.spec import CorrelationDoc, DetectionDoc
+
+_WORDS = {"gte": ">=", "gt": ">", "lte": "<=", "lt": "<", "eq": "=", "neq": "!="}
+_SAID = ("type", "rules", "group-by", "timespan", "aliases", "allow_missing", "generate")  # told otherwise
+LONGEST = 300  # characters of what is told as it is written
+
+
+def facts_of(made: Made) -> list[tuple[str, str]]:
+    """What the rule does with what matches: `(word, sentence)`, only what applies."""
+    rule = made.compiled.rule
+    bounds = ", ".join(f"{bound.severity} from {bound.gte:g}" for bound in rule.severity_bounds)
+    own = "" if made.compiled.alerts else "nothing itself: another correlation counts when it is true"
+    facts = [
+        ("not running", made.not_running),
+        ("reads", _reads(made)),
+        ("counts", _counts(made)),
+        *_written(made),
+        ("alerts", own or _alerts(made)),
+        ("group", _grouped(rule)),
+        ("severity", rule.severity + (f"; {bounds}" if bounds else "")),
+        ("fires", f"once it lasts {_time(rule.for_ms)}" if rule.for_ms else ""),
+        ("ends", f"{_time(rule.resolve_after_ms)} after its last trigger"),
+        ("params", ", ".join(f"{name} {value}" for name, value in rule.params.items())),
+        ("evidence", ", ".join(rule.context)),
+        ("labels", ", ".join(f"{name}={value}" for name, value in rule.labels.items())),
+    ]
+    return [(word, told) for word, told in facts if told]
+
+
+def correlation_of(doc: DetectionDoc | CorrelationDoc) -> Mapping[str, Node]:
+    """What is written of the correlation, by key, params in place of `$name`; empty where there is none."""
+    root: Node = doc.root
+    for key in ("correlation",) if isinstance(doc, CorrelationDoc) else ("tocsin", "correlate"):
+        entry = root.entries.get(key) if isinstance(root, Table) else None
+        if entry is None:
+            return {}
+        root = entry.node
+    written = substituted(root, doc.extension.params, Problems(doc.meta.file))
+    return {key: entry.node for key, entry in written.entries.items()} if isinstance(written, Table) else {}
+
+
+def _reads(made: Made) -> str:
+    products = ", ".join(dict.fromkeys(base.doc.product or "any product" for base in made.bases))
+    needed = needed_codes(made.bases)
+    codes = "any code" if needed is None else ", ".join(code or "no code" for code in needed)
+    return f"{products}: events of {codes}"
+
+
+def _counts(made: Made) -> str:
+    if made.spec is None:
+        return ""
+    rule, spec = made.compiled.rule, made.spec
+    what = ", ".join(name for name in _counted(made) if name) or "events"
+    if spec.fields and _is_count(spec):
+        what = f"different values of {' with '.join(spec.fields)}"
+    elif not _is_count(spec):
+        what = f"{CORRELATIONS[spec.type].summary}, of {what}"
+    within = f" within {_time(rule.timespan_ms)}" if rule.timespan_ms else ""
+    per = f" for each {_joined(rule.group_by)}" if rule.group_by else ""
+    missing = ", a missing one too" if spec.allow_missing and rule.group_by else ""
+    return f"{what}{within}{per}{missing} ({rule.type})"
+
+
+def _counted(made: Made) -> Iterator[str]:
+    """What it counts, by name, where that is not events alone."""
+    states: dict[str, str] = {}
+    for child in made.children:
+        if child.compiled.correlation is not None:
+            states[child.compiled.correlation.spec.state] = child.compiled.rule.name
+    if states:
+        for matcher in made.compiled.matchers:
+            yield f"the times when {states[matcher.of]} is true" if matcher.of in states else matcher.name
+
+
+def _written(made: Made) -> Iterator[tuple[str, str]]:
+    """The keys that only its type has, as they are written."""
+    if made.spec is None or _is_count(made.spec):
+        return
+    for key, node in correlation_of(made.doc).items():
+        if key not in _SAID:
+            text = _inline(node)
+            yield key, text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
+
+
+def _alerts(made: Made) -> str:
+    if made.spec is None:
+        return "at every event that matches"
+    correlation, bounds = made.compiled.correlation, made.spec.bounds
+    later = correlation is not None and correlation.spec.closes
+    if not _is_count(made.spec):
+        return "when its time is past, as late events may change it" if later else "as soon as it is true"
+    told = " and ".join(f"{_WORDS[name]} {number:g}" for name, number in bounds.pairs)
+    return f"when the count is {told}" + (", decided when the window ends" if later else "")
+
+
+def _is_count(spec: CorrelationSpec) -> bool:
+    """Whether it counts events or values, without a ledger."""
+    return CORRELATIONS[spec.type].seen is None
+
+
+def _grouped(rule: Rule) -> str:
+    if rule.group_by:
+        return f"one alert for each {_joined(rule.group_by)}"
+    return "one alert for the whole tenant"
+
+
+def _inline(node: Node) -> str:
+    """A value as one line of YAML, about."""
+    match node:
+        case Scalar():
+            return "null" if node.is_null else node.text
+        case Items(items=items):
+            return f"[{', '.join(map(_inline, items))}]"
+        case Table(entries=entries):
+            return ", ".join(f"{key} {_inline_within(entry.node)}" for key, entry in entries.items())
+
+
+def _inline_within(node: Node) -> str:
+    return f"{{{_inline(node)}}}" if isinstance(node, Table) else _inline(node)
+
+
+def _joined(fields: Sequence[str]) -> str:
+    return " and ".join(fields)
+
+
+def _time(ms: int) -> str:
+    return format_duration(timedelta(milliseconds=ms))
