@@ -13,7 +13,8 @@ from tocsin.rules.load import load_rules
 
 BLOCKS = re.split(r"^=== ", Path(__file__).with_name("mistakes.txt").read_text(), flags=re.MULTILINE)[1:]
 # The correlation types that a Sigma document may name, as a message lists them.
-TYPES = ", ".join(name for name, kind in CORRELATIONS.items() if kind.sigma)
+SIGMA = [name for name, kind in CORRELATIONS.items() if kind.sigma]
+TYPES, BY_NAME = ", ".join(SIGMA), ", ".join(sorted(SIGMA))
 
 
 def _told(paths: list[Path], folder: Path) -> list[str]:
@@ -26,7 +27,7 @@ def _told(paths: list[Path], folder: Path) -> list[str]:
 def test_a_mistake_is_told_with_its_place_and_the_way_out(tmp_path: Path, block: str) -> None:
     lines = block.splitlines(keepends=True)[1:]
     told = [line.removeprefix(">>> ").rstrip("\n") for line in lines if line.startswith(">>> ")]
-    expected = [line.replace("{TYPES}", TYPES) for line in told]
+    expected = [line.replace("{TYPES}", TYPES).replace("{TYPES BY NAME}", BY_NAME) for line in told]
     text = "".join(line for line in lines if not line.startswith(">>> "))
     file = tmp_path / "rule.yml"
     file.write_text(text.removesuffix("\n") if text.endswith("\n\n") else text)

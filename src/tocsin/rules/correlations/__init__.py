@@ -4,9 +4,21 @@ from __future__ import annotations
 
 from tocsin.rules.correlations.event_count import EVENT_COUNT
 from tocsin.rules.correlations.kind import CorrelationType
+from tocsin.rules.correlations.temporal import TEMPORAL
+from tocsin.rules.correlations.temporal_ordered import TEMPORAL_ORDERED
+from tocsin.rules.correlations.value_avg import VALUE_AVG
 from tocsin.rules.correlations.value_count import VALUE_COUNT
+from tocsin.rules.correlations.value_median import VALUE_MEDIAN
+from tocsin.rules.correlations.value_percentile import VALUE_PERCENTILE
+from tocsin.rules.correlations.value_sum import VALUE_SUM
 
 CORRELATIONS: dict[str, CorrelationType] = {
     "event_count": EVENT_COUNT,
     "value_count": VALUE_COUNT,
+    "temporal": TEMPORAL,
+    "temporal_ordered": TEMPORAL_ORDERED,
+    "value_sum": VALUE_SUM,
+    "value_avg": VALUE_AVG,
+    "value_percentile": VALUE_PERCENTILE,
+    "value_median": VALUE_MEDIAN,
 }

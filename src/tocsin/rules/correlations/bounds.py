@@ -88,10 +88,10 @@ def fields_counted(condition: Section, kind: str, example: str) -> tuple[str, ..
     return fields
 
 
-def fields_ignored(condition: Section, kind: str) -> None:
+def fields_ignored(condition: Section, kind: str, counts: str = "events") -> None:
     """Warn of a `field` that this type does not read."""
     if condition.texts("field"):
         condition.problems.warning(
             condition.mark_of("field"),
-            f"{kind} counts events and ignores field; use value_count, or remove it",
+            f"{kind} counts {counts} and ignores field; use value_count, or remove it",
         )

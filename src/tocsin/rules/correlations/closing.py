@@ -19,11 +19,15 @@ _HEAD = Struct("<qq")  # closed_until, floor_until
 
 
 class ClosingLaw(NamedTuple):
-    """What a closing type is: its span, and the score of a window's values (None: it has none)."""
+    """What a closing type is: its span, and the score of a window's values (None: it has none).
+
+    `each_value`: of a window with too many members the first of each value stays in any case.
+    """
 
     span_ms: int
     score: Callable[[Sequence[int]], float | None]
     merge: Callable[[int, int], int] = lambda one, other: one | other
+    each_value: bool = False
 
 
 def closing(law: ClosingLaw) -> LedgerKind:
@@ -108,6 +112,18 @@ class Closing:
         for first, after, end in self._windows():
             kept += range(first, min(after, first + most))
             if after - first > most:
+                if self._law.each_value:
+                    kept += self._new_values(first, first + most, after)
                 self._floor_until = max(self._floor_until, end + 1)
         if len(kept) < len(self._members):
             self._members.keep_only(kept)
+
+    def _new_values(self, first: int, middle: int, after: int) -> list[int]:
+        """The places from `middle` on of values that the window has not had before."""
+        known = set(self._members.values(first, middle))
+        found: list[int] = []
+        for place, value in enumerate(self._members.values(middle, after), middle):
+            if value not in known:
+                known.add(value)
+                found.append(place)
+        return found

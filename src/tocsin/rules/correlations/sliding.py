@@ -35,7 +35,9 @@ class Law(NamedTuple):
     """What a sliding type is: its span, its judge, and whether it may be judged at once.
 
     `ends`: only instants with a member of such a value can have a score (None: any); while none
-    comes, nothing is judged. `merge` makes one value of two of one member.
+    comes, nothing is judged. `merge` makes one value of two of one member. `stay`: the places,
+    among so many oldest, of those members without which a later instant could have another score;
+    where a type knows, the others go as soon as they are committed (None: all stay for a span).
     """
 
     span_ms: int
@@ -43,6 +45,7 @@ class Law(NamedTuple):
     at_once: bool
     ends: Callable[[int], bool] | None = None
     merge: Callable[[int, int], int] = lambda one, other: one | other
+    stay: Callable[[Members, int], Sequence[int]] | None = None
 
 
 def sliding(law: Law) -> LedgerKind:
@@ -126,10 +129,25 @@ class Sliding:
         expired = members.first_at(committed_ms - self._law.span_ms)
         if expired * 2 >= len(members):
             members.drop(expired)
-        if self._keep is not None and len(members) > self._keep:
+        if self._law.stay is not None:
+            self._settle(self._law.stay, committed_ms)
+        elif self._keep is not None and len(members) > self._keep:
             count = len(members) - self._keep + self._keep // _SLACK
             self._floor_until = max(self._floor_until, members.time(count - 1) + self._law.span_ms + 1)
             members.drop(count)
+
+    def _settle(self, stay: Callable[[Members, int], Sequence[int]], committed_ms: int) -> None:
+        """Only what matters stays of the committed members, in one go for many; and of too many others."""
+        members = self._members
+        count = members.first_at(committed_ms)
+        if self._keep is not None and len(members) - count > self._keep:
+            count = len(members) - self._keep + self._keep // _SLACK
+            self._floor_until = max(self._floor_until, members.time(count))
+        elif count * 2 < len(members):
+            return
+        staying = stay(members, count) if count else ()
+        if len(staying) < count:
+            members.keep_only([*staying, *range(count, len(members))])
 
 
 class Aggregate(Protocol):
