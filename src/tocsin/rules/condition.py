@@ -44,13 +44,15 @@ def parse_condition(
     selections: Mapping[str, Tree],
     problems: Problems,
     known: Mapping[str, object] | None = None,
+    *,
+    noun: str = "selection",
 ) -> tuple[Tree | None, set[str]]:
     """The condition over these selections, and the names of those it used; None after a mistake.
 
     `known` holds the names that exist, those with mistakes of their own included: using one of
-    these is no second mistake.
+    these is no second mistake. `noun` is what messages call them.
     """
-    parser = _Parser(condition.text, selections, selections if known is None else known)
+    parser = _Parser(condition.text, selections, selections if known is None else known, noun)
     tree: Tree | None = None
     try:
         tree = parser.parse()
@@ -69,13 +71,15 @@ def _place(condition: Scalar, column: int) -> Mark:
 
 
 class _Parser:
-    def __init__(self, text: str, selections: Mapping[str, Tree], known: Mapping[str, object]) -> None:
+    def __init__(
+        self, text: str, selections: Mapping[str, Tree], known: Mapping[str, object], noun: str
+    ) -> None:
         self._tokens = [_Token(found.group(), found.start()) for found in _TOKEN.finditer(text)]
         self._end = len(text)
         self._at = 0
         self._depth = 0
         self._parts = 0
-        self._selections, self._known = selections, known
+        self._selections, self._known, self._noun = selections, known, noun
         self._told: set[str] = set()
         self.used: set[str] = set()
         self.wrong: list[_Wrong] = []  # what can be read past
@@ -83,7 +87,7 @@ class _Parser:
 
     def parse(self) -> Tree:
         if not self._tokens:
-            raise _Wrong(0, "it is empty; name a selection")
+            raise _Wrong(0, f"it is empty; name a {self._noun}")
         tree = self._or()
         token = self._peek()
         if token is not None:
@@ -129,7 +133,7 @@ class _Parser:
         return tree
 
     def _term(self) -> Tree:
-        token = self._next("a selection")
+        token = self._next(f"a {self._noun}")
         if token.text == "(":
             tree = self._or()
             if not self._takes(")"):
@@ -140,7 +144,7 @@ class _Parser:
             self._at += 1
             return self._quantified(token)
         if token.text in ")|" or token.word in _OPERATORS:
-            raise _Wrong(token.column, f'a selection is expected, not "{token.text}"')
+            raise _Wrong(token.column, f'a {self._noun} is expected, not "{token.text}"')
         return self._named(token)
 
     def _quantified(self, quantifier: _Token) -> Tree:
@@ -148,7 +152,7 @@ class _Parser:
             raise _Wrong(
                 quantifier.column, f'"{quantifier.text} of" is unknown; write "1 of", "any of" or "all of"'
             )
-        pattern = self._next('"them" or a pattern like selection*')
+        pattern = self._next(f'"them" or a pattern like {self._noun}*')
         if pattern.text in "()|":
             raise _Wrong(pattern.column, f'"them" or a pattern is expected, not "{pattern.text}"')
         names = self._matching(pattern)
@@ -163,7 +167,7 @@ class _Parser:
             inside = pattern.text.startswith("_")
             names = [name for name in self._known if fnmatchcase(name, glob) and (inside or name[0] != "_")]
         if not names:
-            self._unknown(pattern, f'no selection matches "{pattern.text}"')
+            self._unknown(pattern, f'no {self._noun} matches "{pattern.text}"')
         return names
 
     def _named(self, token: _Token) -> Tree:
@@ -173,8 +177,10 @@ class _Parser:
             if token.text[0] in "!~":
                 raise _Wrong(token.column, f'"{token.text[0]}" is no operator; write "not"')
             if (name := token.text.rstrip(",")) in self._known:
-                raise _Wrong(token.column + len(name), 'selections are joined by "and" or "or", not by ","')
-            self._unknown(token, f'unknown selection "{token.text}"')
+                raise _Wrong(
+                    token.column + len(name), f'{self._noun}s are joined by "and" or "or", not by ","'
+                )
+            self._unknown(token, f'unknown {self._noun} "{token.text}"')
             return _NOTHING
         return self._selection(token.text)
 
@@ -192,7 +198,7 @@ class _Parser:
         self.used.add(name)
         self._parts += 1
         if self._parts > MAX_PARTS:
-            raise _Wrong(0, f"it uses selections more than {MAX_PARTS} times; split the rule")
+            raise _Wrong(0, f"it uses {self._noun}s more than {MAX_PARTS} times; split the rule")
         if name not in self._selections:
             self.unusable = True
             return _NOTHING
