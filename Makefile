@@ -40,7 +40,7 @@ bench: $(VENV)/.installed ## measure events a second, and memory
 
 lock: ## pin the dependencies anew (needs uv)
 	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-	  --no-header --no-annotate --extra embedded --group dev pyproject.toml -o requirements.lock
+	  --no-header --no-annotate --extra embedded --extra geo --group dev pyproject.toml -o requirements.lock
 
 clean: ## remove what make made
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

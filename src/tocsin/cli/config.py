@@ -11,6 +11,7 @@ from typing import Annotated, NamedTuple
 import typer
 from pydantic import BaseModel
 
+from tocsin.enrichment import open_databases
 from tocsin.errors import ConfigError, RuleErrors
 from tocsin.settings import (
     Secret,
@@ -149,6 +150,7 @@ def _check_rules(settings: Settings, report: Report) -> None:
         overlay=settings.overlay,
         lists=settings.lists,
         trusted=settings.trusted_rules,
+        locator=open_databases(settings.geo),
         some_missing="rules" in report.wrong,
     ).ruleset
     report.warnings += [str(warning) for warning in rules.warnings]

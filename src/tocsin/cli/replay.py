@@ -21,6 +21,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from tocsin.alerts.headline import title
 from tocsin.cli.lines import print_change
 from tocsin.clock import format_duration, parse_duration, to_ms
+from tocsin.enrichment import open_databases
 from tocsin.errors import SourceUnavailable
 from tocsin.model.alert import Alert, Change, ChangeKind, as_record
 from tocsin.model.compiled import RuleSet
@@ -67,6 +68,10 @@ def replay(  # noqa: PLR0917 - a command's options are its parameters
     overlay: Annotated[
         Path | None, typer.Option(metavar="FILE", help="The site's overlay of the rules.")
     ] = None,
+    geo: Annotated[
+        list[Path] | None,
+        typer.Option("--geo", metavar="FILE", help="Where addresses are: a file in MaxMind's format."),
+    ] = None,
 ) -> None:
     """Show what the rules say of past events, in event time.
 
@@ -77,7 +82,7 @@ def replay(  # noqa: PLR0917 - a command's options are its parameters
     """
     files, rule_paths = _sorted_out(files, rules)
     run = _Run(
-        load_rules(rule_paths, overlay=overlay),
+        load_rules(rule_paths, overlay=overlay, locator=open_databases(geo or [])),
         as_json=_one_of(output, ("text", "json"), "--format") == "json",
         fail_rank=None if fail_on is None else severity_rank(_one_of(fail_on, SEVERITIES, "--fail-on")),
     )
@@ -196,9 +201,9 @@ def _sorted_out(arguments: list[str], rules: list[Path] | None) -> tuple[list[st
     asked = [*(rules or []), *more]
     if asked:
         return files, asked
-    from tocsin.settings import shipped
+    from tocsin.settings import shipped_rules
 
-    return files, [shipped("rules")]
+    return files, shipped_rules()
 
 
 @contextmanager

@@ -9,6 +9,8 @@ from typing import Annotated
 
 import typer
 
+from tocsin.enrichment import open_databases
+from tocsin.model.place import Locator
 from tocsin.rules.load import Loaded, load
 
 Files = Annotated[list[Path], typer.Argument(metavar="PATH", help="Rule files or folders.")]
@@ -21,11 +23,11 @@ OverlayFile = Annotated[
 ]
 SiteConfig = Annotated[
     Path | None,
-    typer.Option("--config", metavar="FILE", help="Take rules, overlay, lists and trusted_rules from here."),
+    typer.Option("--config", metavar="FILE", help="Take rules, overlay, lists, trusted_rules, geo from here."),
 ]
 ConfigFile = Annotated[
     Path | None,
-    typer.Option("--config", metavar="FILE", help="Take lists and trusted_rules from this config."),
+    typer.Option("--config", metavar="FILE", help="Take lists, trusted_rules and geo from this config."),
 ]
 
 
@@ -45,9 +47,9 @@ def paths_or_shipped(paths: Sequence[Path] | None) -> list[Path]:
     """The files asked for; those that are shipped where none was."""
     if paths:
         return list(paths)
-    from tocsin.settings import shipped  # the settings take longer to import than most files to check
+    from tocsin.settings import shipped_rules  # the settings take longer to import than most files to check
 
-    return [shipped("rules")]
+    return shipped_rules()
 
 
 def loaded_rules(
@@ -61,12 +63,16 @@ def loaded_rules(
     """
     lists: Mapping[str, Path] = {}
     trusted: Sequence[str] = ()
+    locator: Locator | None = None
     if config is not None:
         from tocsin.settings import load_settings
 
         settings = load_settings(config)
         lists, trusted = settings.lists, settings.trusted_rules
-    return load(paths_or_shipped(paths), overlay=overlay, lists=lists, trusted=trusted)
+        locator = open_databases(settings.geo)
+    return load(
+        paths_or_shipped(paths), overlay=overlay, lists=lists, trusted=trusted, locator=locator
+    )
 
 
 def site_rules(paths: Sequence[Path] | None, config: Path | None, overlay: Path | None) -> Loaded:
@@ -86,6 +92,7 @@ def site_rules(paths: Sequence[Path] | None, config: Path | None, overlay: Path 
         overlay=overlay or settings.overlay,
         lists=settings.lists,
         trusted=settings.trusted_rules,
+        locator=open_databases(settings.geo),
     )
 
 

@@ -14,6 +14,7 @@ import structlog
 
 from tocsin import telemetry
 from tocsin.engine import Engine
+from tocsin.enrichment import open_databases
 from tocsin.errors import RuleErrors
 from tocsin.model.alert import NEVER_MS
 from tocsin.model.compiled import RuleSet, WindowSpec
@@ -52,9 +53,14 @@ def load_of(settings: Settings) -> Loaded:
 
     Raises:
         RuleErrors: every mistake of every file.
+        ConfigError: a geo database cannot be read.
     """
     return load(
-        settings.rules, overlay=settings.overlay, lists=settings.lists, trusted=settings.trusted_rules
+        settings.rules,
+        overlay=settings.overlay,
+        lists=settings.lists,
+        trusted=settings.trusted_rules,
+        locator=open_databases(settings.geo),
     )
 
 

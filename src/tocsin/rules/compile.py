@@ -74,7 +74,8 @@ def correlation_rule(
         depth=max([child.compiled.depth + 1 for child in children], default=0),
     )
     fields = fields_read(spec, bases, rule.context)
-    return Made(compiled, fields, doc, detections, spec, _not_running(doc, bases), children)
+    reason = _not_running(doc, bases) or _unable(doc, spec, locator)
+    return Made(compiled, fields, doc, detections, spec, reason, children)
 
 
 def _names_fit(doc: DetectionDoc | CorrelationDoc, spec: CorrelationSpec, bases: Sequence[Base]) -> bool:
@@ -134,6 +135,15 @@ def _detections(bases: Sequence[Base]) -> tuple[Detection, ...]:
     return tuple(
         detection for base in bases for detection in (base.bases if isinstance(base, Made) else (base,))
     )
+
+
+def _unable(doc: DetectionDoc | CorrelationDoc, spec: CorrelationSpec, locator: Locator | None) -> str:
+    """Why its type cannot run here; told as a warning, too."""
+    reason = CORRELATIONS[spec.type].unable(spec, locator)
+    if reason:
+        way_out = "name a MaxMind-format file under geo: in the settings, or give the rule lat and lon"
+        doc.problems.warning(spec.mark, f"the rule does not run: {reason}; {way_out}")
+    return reason
 
 
 def _not_running(doc: DetectionDoc | CorrelationDoc, bases: Sequence[Base]) -> str:

@@ -15,12 +15,14 @@ from pydantic import (
     ConfigDict,
     Field,
     PrivateAttr,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
 )
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from tocsin.settings.document import Document
 from tocsin.settings.secret import Secret, SecretUrl
-from tocsin.settings.shipped import shipped
+from tocsin.settings.shipped import shipped, shipped_rules
 from tocsin.settings.values import (
     Address,
     Duration,
@@ -36,12 +38,19 @@ ENV_DELIMITER = "__"
 SHIPPED = "shipped"  # in `rules` and `templates`: what comes with tocsin
 
 
-def _shipped_rules(value: object) -> object:
-    return (
-        [shipped("rules") if item == SHIPPED else item for item in value]
-        if isinstance(value, list)
-        else value
-    )
+def _shipped_rules(value: object, judged: ValidatorFunctionWrapHandler) -> list[Path]:
+    """`shipped` is every folder of rules but `ecs`; `shipped/ecs` and the like are one of them."""
+    written = value if isinstance(value, list) else []
+    paths: list[Path] = judged([_shipped_path(item) for item in written] if written else value)
+    pairs = zip(written or paths, paths, strict=True)
+    return [path for item, one in pairs for path in (shipped_rules() if item == SHIPPED else [one])]
+
+
+def _shipped_path(item: object) -> object:
+    if not isinstance(item, str) or not (item == SHIPPED or item.startswith(f"{SHIPPED}/")):
+        return item
+    place = shipped("rules").joinpath(*item.split("/")[1:])
+    return place if place.is_dir() else item
 
 
 def _shipped_templates(value: object) -> object:
@@ -122,12 +131,13 @@ class Settings(BaseSettings):
     max_memory: Annotated[Size, Field(ge=16 * 1024**2)] = 512 * 1024**2  # the embedded Valkey's, bytes
     unsafe_store: bool = False  # accept a server that evicts or does not persist
 
-    rules: Annotated[list[ExistingPath], BeforeValidator(_shipped_rules)] = Field(
-        default_factory=lambda: [shipped("rules")], min_length=1
+    rules: Annotated[list[ExistingPath], WrapValidator(_shipped_rules)] = Field(
+        default_factory=shipped_rules, min_length=1
     )
     overlay: ExistingPath | None = None
     lists: dict[Name, ExistingPath] = Field(default_factory=dict)
     trusted_rules: list[str] = Field(default_factory=list)
+    geo: list[ExistingPath] = Field(default_factory=list)  # files in MaxMind's format
     watch_rules: bool = False  # read them anew when their files change
 
     routing: ExistingPath = Field(default_factory=lambda: shipped("alerts") / "routing.yml")

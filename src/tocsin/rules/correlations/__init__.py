@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 from tocsin.rules.correlations.event_count import EVENT_COUNT
+from tocsin.rules.correlations.first_seen import FIRST_SEEN
+from tocsin.rules.correlations.geo_velocity import GEO_VELOCITY
 from tocsin.rules.correlations.kind import CorrelationType
+from tocsin.rules.correlations.ratio import RATIO
+from tocsin.rules.correlations.sequence import SEQUENCE
+from tocsin.rules.correlations.shape import SHAPE
 from tocsin.rules.correlations.temporal import TEMPORAL
 from tocsin.rules.correlations.temporal_ordered import TEMPORAL_ORDERED
 from tocsin.rules.correlations.value_avg import VALUE_AVG
@@ -21,4 +26,9 @@ CORRELATIONS: dict[str, CorrelationType] = {
     "value_avg": VALUE_AVG,
     "value_percentile": VALUE_PERCENTILE,
     "value_median": VALUE_MEDIAN,
+    "first_seen": FIRST_SEEN,
+    "geo_velocity": GEO_VELOCITY,
+    "ratio": RATIO,
+    "shape": SHAPE,
+    "sequence": SEQUENCE,
 }

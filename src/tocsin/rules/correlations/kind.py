@@ -98,8 +98,8 @@ class CorrelationType:
     the spec, and the highest bound that a severity or a param may ask for. `seen` makes what turns
     events into a ledger's members (None: it counts events or values, without a ledger).
     `identity`: what, beyond selections, fields, steps and timespan, makes its state another one
-    when it changes; never a threshold. `sigma`: it is Sigma's own, and counts other rules;
-    the others stand in `tocsin.correlate` only. `timespan`: it needs that key. `example` is a
+    when it changes; never a threshold. `unable` says why it cannot run here (empty: it can).
+    `sigma`: it is Sigma's own, and counts other rules; the others stand in `tocsin.correlate` only. `timespan`: it needs that key. `example` is a
     condition, for messages. `keys` are the JSON Schemas of its own keys, `required` those it cannot
     do without; `summary` says in one line when it is true.
     """
@@ -112,5 +112,6 @@ class CorrelationType:
     required: tuple[str, ...] = ("condition",)
     seen: Callable[[Input], SeenBy] | None = None
     identity: Callable[[CorrelationSpec], object] = nothing_else
+    unable: Callable[[CorrelationSpec, Locator | None], str] = lambda _spec, _locator: ""
     sigma: bool = True
     timespan: bool = True
