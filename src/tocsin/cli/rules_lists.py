@@ -116,6 +116,8 @@ def coverage(
 ) -> None:
     """ATT&CK techniques and event codes: covered and not.
 
+    The techniques are those that the log of an identity provider can show, and any that a rule names.
+
     Example: tocsin rules coverage rules/auth0 --format json
     """
     found = coverage_of(site_rules(paths, config, overlay).made)
@@ -127,7 +129,9 @@ def coverage(
 
 def _coverage_rows(found: Coverage) -> Iterator[Sequence[str]]:
     for technique in found.techniques:
-        yield "technique", technique.technique, str(len(technique.rules)), " ".join(technique.rules), ""
+        shown = f"{technique.technique} {technique.name}".strip()
+        by, gap = " ".join(technique.rules), "" if technique.rules else "no rule"
+        yield "technique", shown, str(len(technique.rules)), by, gap
     for group in found.categories:
         of = f"{len(group.covered)}/{len(group.covered) + len(group.uncovered)}"
         covered, uncovered = " ".join(group.covered), " ".join(group.uncovered)

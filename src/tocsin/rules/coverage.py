@@ -9,16 +9,21 @@ from dataclasses import dataclass
 from tocsin.catalog import PROVIDERS, categories, codes
 from tocsin.rules.listing import needed_codes, providers_of, techniques
 from tocsin.rules.made import Made
+from tocsin.rules.techniques import TECHNIQUES
 
 UNCATEGORISED = "(no category)"
 
 
 @dataclass(frozen=True, slots=True)
 class Technique:
-    """A technique, and the rules that find it."""
+    """A technique, and the rules that find it: none, where it is one that they could.
+
+    `name` is empty for one that no log of an identity provider is known to show.
+    """
 
     technique: str
     rules: tuple[str, ...]
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +46,7 @@ class Coverage:
 
 
 def coverage_of(made: Sequence[Made]) -> Coverage:
-    """What the rules that run cover; of providers that at least one of them reads."""
+    """What the rules that run cover, and what they do not; of providers that at least one of them reads."""
     running = [rule for rule in made if not rule.not_running]
     return Coverage(_techniques(running), _categories(running), _reading_any(running))
 
@@ -51,7 +56,8 @@ def _techniques(made: Sequence[Made]) -> tuple[Technique, ...]:
     for rule in made:
         for technique in techniques(rule.compiled.rule.tags):
             found[technique].append(rule.compiled.rule.name)
-    return tuple(Technique(name, tuple(rules)) for name, rules in sorted(found.items()))
+    known = sorted({*found, *TECHNIQUES})
+    return tuple(Technique(one, tuple(found.get(one, ())), TECHNIQUES.get(one, "")) for one in known)
 
 
 def _categories(made: Sequence[Made]) -> tuple[Category, ...]:
