@@ -205,13 +205,8 @@ def _inside(network: ipaddress.IPv4Network | ipaddress.IPv6Network, text: str) -
 def _compares(wanted: SigmaCompareExpression, found: Any) -> bool:
     if isinstance(wanted.number, SigmaTimestampPart):
         number = _part(wanted.number, found)
-    elif isinstance(found, bool):
-        return False
     else:
-        try:
-            number = float(found) if isinstance(found, str | int | float) else None
-        except ValueError:
-            return False
+        number = None if isinstance(found, bool) else _float(found)
     if number is None:
         return False
     wish = wanted.number.number
@@ -224,9 +219,19 @@ def _compares(wanted: SigmaCompareExpression, found: Any) -> bool:
     return truth[wanted.op]
 
 
-def _part(wanted: SigmaTimestampPart, found: Any) -> int | None:
+def _float(found: Any) -> float | None:
     try:
-        moment = datetime.fromisoformat(found).astimezone(UTC)
+        return float(found)
+    except (TypeError, ValueError):
+        return None
+
+
+def _part(wanted: SigmaTimestampPart, found: Any) -> int | None:
+    """The part of a moment, UTC. A number is one, too: seconds since the epoch."""
+    try:
+        seconds = None if isinstance(found, bool) else _float(found)
+        moment = datetime.fromisoformat(found) if seconds is None else datetime.fromtimestamp(seconds, UTC)
+        moment = moment.astimezone(UTC)
     except (TypeError, ValueError):
         return None
     if wanted.timestamp_part.name == "WEEK":

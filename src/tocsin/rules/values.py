@@ -106,7 +106,7 @@ def _text_leaf(chain: Chain, values: list[Scalar], scope: Scope) -> Leaf:
 
 def _patterns(chain: Chain, value: Scalar, scope: Scope) -> list[Pattern]:
     if value.is_null:
-        if chain.kind != "equals" or chain.transforms:
+        if chain.kind != "equals" or chain.transforms or chain.cased:
             scope.problems.error(
                 value.mark, f'null has no text for "{_last(chain)}"; write null without a modifier'
             )
@@ -119,7 +119,7 @@ def _patterns(chain: Chain, value: Scalar, scope: Scope) -> list[Pattern]:
 
 
 def _last(chain: Chain) -> str:
-    return chain.kind if chain.kind != "equals" else chain.transforms[-1]
+    return chain.kind if chain.kind != "equals" else (*chain.transforms, "cased")[-1 if chain.cased else 0]
 
 
 def _transformed(chain: Chain, value: Scalar, scope: Scope) -> list[Pattern]:

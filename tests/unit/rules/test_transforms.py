@@ -44,6 +44,7 @@ MISTAKES: list[tuple[str, str]] = [
         "u|windash|base64: '-a -b -c -d'",
         '"windash" before "base64" spells out three dashes at most, not 4; split the text',
     ),
+    ("u|cased: null", 'null has no text for "cased"; write null without a modifier'),
     ("u|fieldref|base64: v", 'the modifier "base64" is for text; it cannot go with "fieldref"'),
     ("u|fieldref: null", '"fieldref" takes the name of a field, not null'),
     ("u|fieldref: [v, '']", "\"fieldref\" takes the name of a field, not ''"),
