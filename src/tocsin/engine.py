@@ -80,9 +80,9 @@ class Engine:
         for counting in level:
             matched = batch.seen_by(counting.rule, counting.spec)
             if matched is not None:
-                spec = counting.spec
+                state, recalled_ms = counting.spec.state, counting.rule.rule.timespan_ms
                 seen.append(matched.observations)
-                sighted[spec.state] = Sighted(spec.state, spec.span_ms, counting.readers, matched.groups)
+                sighted[state] = Sighted(state, recalled_ms, counting.readers, matched.groups)
         if not seen:
             return []
         counted = self._windows.observe(tenant, seen, committed_ms=committed_ms)
