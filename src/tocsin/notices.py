@@ -109,7 +109,7 @@ class Notices:
         more = len(answer.errors) - SHOWN_ERRORS
         text = (
             f"{shown}\n{f'and {more} more' if more > 0 else ''}\n"
-            f"The {len(self._parts.ruleset.rules)} rules from before are at work. "
+            f"The rules from before ({len(self._parts.ruleset.rules)}) are at work. "
             "See all of it: tocsin rules check"
         )
         for channel in self._everybody():

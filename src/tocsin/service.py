@@ -96,7 +96,7 @@ class Service:
         refused = self._parts.reloader.refused
         if refused is None:
             return None
-        return f"the rules on disk are refused ({len(refused.errors)} mistakes); those before are at work"
+        return f"the rules on disk are refused (mistakes: {len(refused.errors)}); those before are at work"
 
     def _loops(self) -> dict[str, Callable[[], None]]:
         """Each loop's step, by the loop's name."""

@@ -11,6 +11,9 @@ from typing import Any
 import pytest
 
 from tocsin.clock import to_ms
+from tocsin.errors import RuleError
+from tocsin.loops import Signals
+from tocsin.notices import Notices
 from tocsin.reload import Changes, Refused
 from tocsin.state.connection import Store
 
@@ -344,3 +347,38 @@ def test_a_rule_file_that_is_gone_is_refused(start: Start) -> None:
 
     assert isinstance(answer, Refused)
     script.at(10).events(*fails(IP, 7, 8, 9)).expect("hook", {"firing guessing"})
+
+
+def refused(message: str, count: int = 1) -> Refused:
+    return Refused(tuple(RuleError("rules.yml", line, 1, message) for line in range(1, count + 1)))
+
+
+def test_a_refusal_that_nobody_waited_for_is_told_once_until_it_is_mended(start: Start) -> None:
+    script = start()
+    notices = Notices(script.parts, Signals())
+    told = {"firing tocsin_rules_refused"}
+
+    notices.rules_read(refused("level: loud", 12))
+    script.settle()
+    script.expect("hook", told)
+    text = script.hooks["hook"].got[-1]["alerts"][0]["annotations"]["description"]
+    assert "rules.yml:10:1: level: loud" in text
+    assert "and 2 more" in text
+    assert "The rules from before (1) are at work" in text
+
+    script.at(60)
+    notices.rules_read(refused("level: loud", 12))
+    script.settle()
+    script.expect("hook")
+
+    notices.rules_read(refused("level: quiet"))
+    script.settle()
+    script.expect("hook", told)
+
+    script.at(120)
+    notices.rules_read(Changes(rules=1))
+    script.settle()
+    script.expect("hook")
+    notices.rules_read(refused("level: quiet"))
+    script.settle()
+    script.expect("hook", told)

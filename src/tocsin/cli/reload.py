@@ -77,7 +77,8 @@ def _changes(answer: Answer) -> Iterator[str]:
 def _mistakes(errors: list[Answer]) -> Iterator[str]:
     for error in errors:
         yield f"{_place(error)}: {error['message']}"
-    yield f"refused ({len(errors)} mistakes): the rules from before are still at work"
+    count = "1 mistake" if len(errors) == 1 else f"{len(errors)} mistakes"
+    yield f"refused, {count}: the rules from before are still at work"
 
 
 def _place(error: Answer) -> str:
