@@ -1,0 +1,56 @@
+"""What `ratio`, `shape` and `sequence` have in common: a capped ledger, counted values, numbers to reach."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from tocsin.model.alert import Reader
+from tocsin.model.compiled import WindowSpec
+from tocsin.model.event import Event, as_text
+from tocsin.model.ledger import LedgerKind
+from tocsin.rules.correlations.counting import Bounds
+from tocsin.rules.correlations.judged import Judged
+from tocsin.rules.correlations.sliding import MAX_MEMBERS
+from tocsin.rules.section import Section, number_of
+
+MOST_COUNTED = (
+    8_000  # a window of more than MAX_MEMBERS is cut to seven eighths, and must still reach a bound
+)
+
+
+def capped(ledger: LedgerKind, state: str, span_ms: int, bounds: Bounds, *, closes: bool) -> Judged:
+    """The correlation of this ledger, whose groups have a cap; `closes`: the watermark decides."""
+    spec = WindowSpec(state, span_ms, "members", keep=MAX_MEMBERS, closes=closes, ledger=ledger)
+    return Judged(spec, bounds)
+
+
+def counted_value(readers: Sequence[Reader]) -> Callable[[Event], str | None]:
+    """Reads the case-folded value of a field, of several a tuple's; None where the event misses one."""
+    if len(readers) == 1:
+        (read,) = readers
+
+        def one(event: Event) -> str | None:
+            text = as_text(read(event))
+            return None if text is None else text.casefold()
+
+        return one
+
+    def several(event: Event) -> str | None:
+        parts = [as_text(reader(event)) for reader in readers]
+        return None if None in parts else repr([part.casefold() for part in parts if part is not None])
+
+    return several
+
+
+def whole_number(section: Section, key: str, default: int) -> int | None:
+    """A count that a capped window can still reach; None after a mistake."""
+    node = section.scalar(key, "a number")
+    if node is None:
+        return default if section.lacks(key) else None
+    number = number_of(node, key, section.problems)
+    if number is None:
+        return None
+    if number != int(number) or not 1 <= number <= MOST_COUNTED:
+        section.wrong(key, f"{key} must be a whole number from 1 to {MOST_COUNTED}, not {node.text}")
+        return None
+    return int(number)

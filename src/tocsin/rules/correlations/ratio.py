@@ -1,0 +1,210 @@
+"""`ratio`: which part of some events are of one kind.
+
+An event of `of` counts only if it is one of `over`, too: so a ratio is from 0 to 1. Where a late
+event can make any ratio false again the watermark decides: at each event of `over`, over the window
+that ends there; with an upper bound once, at the end of a window that the first of them opens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import accumulate, chain, pairwise
+
+from tocsin.model.compiled import Correlation
+from tocsin.model.event import Event
+from tocsin.model.ledger import Ledger, LedgerKind, Scored, Seen, digest
+from tocsin.rules.correlations.bounds import condition_of, read_bounds
+from tocsin.rules.correlations.capped import MOST_COUNTED, capped, whole_number
+from tocsin.rules.correlations.closing import Closing, ClosingLaw
+from tocsin.rules.correlations.counting import Bounds
+from tocsin.rules.correlations.keys import PARAM, TEXT, condition, described, number
+from tocsin.rules.correlations.kind import CorrelationSpec, CorrelationType, Counting, Input, Reading, SeenBy
+from tocsin.rules.correlations.members import Members
+from tocsin.rules.correlations.sliding import Law, Sliding
+from tocsin.rules.document import Scalar
+from tocsin.rules.section import Section
+
+EXAMPLE = "{gte: 0.8, min_count: 50}"
+MIN_COUNT = 20  # where none is written: a part of fewer events is chance
+_OF, _OVER = 1, 2  # bits of a member's value, as the steps are numbered
+_PERCENT = 100
+
+
+def read(reading: Reading) -> Counting | None:
+    """The two conditions, the bounds of the ratio, and how many events it needs."""
+    of, over = _part(reading.section, "of"), _part(reading.section, "over")
+    within = condition_of(reading, EXAMPLE)
+    if within is None:
+        return None
+    compared = read_bounds(reading, within, EXAMPLE, counted=False, names=("min_count",))
+    bounds = _of_ratio(within, compared.bounds) if compared else None
+    least = whole_number(within, "min_count", MIN_COUNT)
+    if within.lacks("min_count"):
+        within.problems.warning(
+            within.mark,
+            f"without min_count a ratio is of {MIN_COUNT} events at least; write min_count: {MIN_COUNT}",
+        )
+    within.done()
+    if of is None or over is None or bounds is None or least is None:
+        return None
+    if of.text.split() == over.text.split():
+        within.problems.warning(
+            of.mark, "of and over are the same, so the ratio is always 1; let of be a part"
+        )
+    return Counting(bounds, steps=(of, over), own=least)
+
+
+def build(state: str, spec: CorrelationSpec, _highest: float) -> Correlation:
+    """A ratio, ready to run."""
+    least = spec.own
+    assert isinstance(least, int)  # noqa: S101 - `read` made it
+    ledger = _each_window(spec.timespan_ms, least)
+    if not spec.bounds.monotone:
+        ledger = _closed_windows(spec.timespan_ms, least)
+    return capped(ledger, state, spec.timespan_ms, spec.bounds, closes=True)
+
+
+def seen(source: Input) -> SeenBy:
+    """A member is an event, by its id; its value says which of the two conditions it met."""
+    bit = (_OF, _OVER)[source.step]
+
+    def members(events: Sequence[Event]) -> list[Seen]:
+        return [Seen(event.time_ms, digest(event.id), bit) for event in events]
+
+    return members
+
+
+def identity(spec: CorrelationSpec) -> object:
+    """Sliding windows and closing ones keep their members differently."""
+    return spec.bounds.monotone
+
+
+def _part(section: Section, key: str) -> Scalar | None:
+    node = section.scalar(key, "a condition over selections")
+    if section.lacks(key):
+        section.problems.error(
+            section.mark,
+            f"a ratio needs {key}, a condition over selections, like of: failed, over: failed or ok",
+        )
+    return node
+
+
+def _of_ratio(within: Section, bounds: Bounds) -> Bounds | None:
+    """The bounds, if some ratio is within; what is wrong is noted."""
+    before = len(within.problems.errors)
+    for name, bound in bounds.pairs:
+        if not 0 <= bound <= 1:
+            hint = f"; write {bound / _PERCENT:g}" if 1 < bound <= _PERCENT else ""
+            within.wrong(name, f"a ratio is from 0 to 1, not {bound:g}{hint}")
+    if len(within.problems.errors) > before:
+        return None
+    edges = sorted({0.0, 1.0, *(bound for _, bound in bounds.pairs)})
+    between = [(low + high) / 2 for low, high in pairwise(edges)]
+    held = [bounds.holds(ratio) for ratio in chain(edges, between)]
+    if not any(held):
+        within.problems.error(within.mark, "no ratio can meet this condition; check its numbers")
+        return None
+    if all(held):
+        within.problems.warning(within.mark, "every ratio meets this condition; check its numbers")
+    return bounds
+
+
+def _each_window(span_ms: int, least: int) -> LedgerKind:
+    def judge(members: Members, span_ms: int, from_ms: int, until_ms: int) -> list[Scored]:
+        return _ratios(members, span_ms, from_ms, until_ms, least)
+
+    law = Law(span_ms, judge, at_once=False)
+
+    def opened(dumped: bytes | None, keep: int | None) -> Ledger:
+        return _Ratios(law, dumped, keep)
+
+    return opened
+
+
+def _closed_windows(span_ms: int, least: int) -> LedgerKind:
+    def score(values: Sequence[int]) -> float | None:
+        return sum(value & _OF for value in values) / len(values) if len(values) >= least else None
+
+    law = ClosingLaw(span_ms, score)
+
+    def opened(dumped: bytes | None, keep: int | None) -> Ledger:
+        return _ClosedRatios(law, dumped, keep)
+
+    return opened
+
+
+class _Ratios(Sliding):
+    """The events of `over`, inside the span."""
+
+    def observe(self, batch: Sequence[Seen], committed_ms: int) -> list[Scored]:
+        """See `Ledger.observe`."""
+        counted = _counted(batch)
+        return super().observe(counted, committed_ms) if counted else []
+
+
+class _ClosedRatios(Closing):
+    """The events of `over` that no answered and committed window holds."""
+
+    def observe(self, batch: Sequence[Seen], committed_ms: int) -> list[Scored]:
+        """See `Ledger.observe`."""
+        return super().observe(_counted(batch), committed_ms)
+
+
+def _counted(batch: Iterable[Seen]) -> list[Seen]:
+    """The events of `over`: one comes with all that it met at once, so nothing need wait for the rest."""
+    met: dict[tuple[int, int], int] = {}
+    for time_ms, member, bit in batch:
+        met[time_ms, member] = met.get((time_ms, member), 0) | bit
+    return [Seen(*event, bits) for event, bits in met.items() if bits & _OVER]
+
+
+def _ratios(members: Members, span_ms: int, from_ms: int, until_ms: int, least: int) -> list[Scored]:
+    """The ratios of the windows that end at members of `[from_ms, until_ms)` and hold enough of them."""
+    first, after = members.first_at(from_ms), members.first_at(until_ms)
+    left = members.first_at(members.time(first) - span_ms) if first < after else first
+    times = members.times(left, after)
+    of_until = list(accumulate([value & _OF for value in members.values(left, after)], initial=0))
+    scored: list[Scored] = []
+    tail, at, size = 0, first - left, len(times)
+    while at < size:
+        now = times[at]
+        while at < size and times[at] == now:
+            at += 1
+        while times[tail] < now - span_ms:
+            tail += 1
+        if at - tail >= least:
+            scored.append((now, (of_until[at] - of_until[tail]) / (at - tail)))
+    return scored
+
+
+_SAID = {
+    "gte": "At least such a part, from 0 to 1.",
+    "gt": "More than such a part.",
+    "lte": "At most such a part; decided when the window ends.",
+    "lt": "Less than such a part; decided when the window ends.",
+    "eq": "Exactly such a part; decided when the window ends.",
+    "neq": "Any part but this; decided when the window ends.",
+}
+
+RATIO = CorrelationType(
+    summary="so great a part of some events are of one kind, in the window",
+    read=read,
+    build=build,
+    seen=seen,
+    identity=identity,
+    example=EXAMPLE,
+    sigma=False,
+    keys={
+        "of": described("Which events are the part: a condition over selections.", {"anyOf": [TEXT, PARAM]}),
+        "over": described(
+            "Which events are the whole: a condition over selections.", {"anyOf": [TEXT, PARAM]}
+        ),
+        "condition": condition(
+            {
+                **{name: number(said, highest=1) for name, said in _SAID.items()},
+                "min_count": number(f"Of so many events ({MIN_COUNT}).", lowest=1, highest=MOST_COUNTED),
+            }
+        ),
+    },
+    required=("of", "over", "condition"),
+)

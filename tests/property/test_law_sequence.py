@@ -1,0 +1,198 @@
+"""`sequence` against a brute force that tries every way to cut a window into its steps."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from tocsin.model.compiled import RuleSet
+from tocsin.rules.correlations import sequence as module
+from tocsin.state.connection import Store
+from tocsin.state.windows_memory import MemoryWindows
+from tocsin.state.windows_redis import RedisWindows
+
+from .law_streams import (
+    RECORDS,
+    SEEDS,
+    BruteForce,
+    Law,
+    Record,
+    as_it_arrives,
+    disordered,
+    inside,
+    long_stream,
+    model,
+    rules_of,
+    text,
+    told,
+)
+
+FRESH = itertools.count()
+SELECTIONS = (
+    "    failed: {data.type: [fp, fu]}\n"
+    "    known: {data.type: fp}\n"
+    "    ok: {data.type: s}\n"
+    "    blocked: {data.type: limit_wc}\n"
+    "    new: {data.type: ss}\n"
+    "    condition: 1 of them\n"
+)
+FAILED, OK, BLOCKED, NEW = ("fp", "fu"), ("s",), ("limit_wc",), ("ss",)
+
+
+class Step(NamedTuple):
+    codes: Sequence[str]
+    at_least: int = 1
+    distinct: tuple[str, ...] = ()
+
+    def count(self, records: Sequence[Record]) -> int:
+        names = self.distinct or ("log_id",)
+        mine = [record for record in records if record["type"] in self.codes]
+        found = [tuple(text(record[name]) for name in names) for record in mine]
+        return len({values for values in found if all(values)})
+
+    def has(self, record: Record) -> bool:
+        return self.count([record]) > 0
+
+
+def sequence(span: int, *steps: Step) -> BruteForce:
+    """Each step is in a stretch of its own of the window; the last stretch ends with an event of it.
+
+    A stretch is begun at any instant: the score is the most that the first one can hold.
+    """
+
+    def truth(records: Sequence[Record], _end: int) -> dict[int, float]:
+        found = {}
+        for at in {record["at"] for record in records if steps[-1].has(record)}:
+            window = inside(records, at - span, at)
+            scores = [steps[0].count(inside(window, 0, cut - 1)) for cut in _cuts(window, at)]
+            if scores and max(scores) >= steps[0].at_least:
+                found[at] = float(max(scores))
+        return found
+
+    def _cuts(window: Sequence[Record], at: int) -> Sequence[int]:
+        """The beginnings of the second step's stretch, with which the rest is there."""
+        instants = sorted({record["at"] for record in window})
+        found = set()
+        for cuts in itertools.combinations(instants, len(steps) - 1):
+            ends = [cut - 1 for cut in cuts[1:]] + [at]
+            parts = [inside(window, *stretch) for stretch in zip(cuts, ends, strict=True)]
+            if all(step.count(part) >= step.at_least for step, part in zip(steps[1:], parts, strict=True)):
+                found.add(cuts[0])
+        return sorted(found)
+
+    return truth
+
+
+LAWS = (
+    Law("failed_then_ok", "timespan: 20s, steps: [{when: failed, at_least: 3}, {when: ok}]",
+        sequence(20, Step(FAILED, 3), Step(OK))),
+    Law("users_then_ok", "timespan: 15s, "
+        "steps: [{when: failed, at_least: 2, distinct: data.user_name}, {when: ok}]",
+        sequence(15, Step(FAILED, 2, ("user_name",)), Step(OK))),
+    Law("then_two_users", "timespan: 25s, steps: [{when: failed, at_least: 2}, "
+        "{when: ok, at_least: 2, distinct: [data.user_name]}]",
+        sequence(25, Step(FAILED, 2), Step(OK, 2, ("user_name",)))),
+    Law("three_steps", "timespan: 18s, "
+        "steps: [{when: failed}, {when: ok, at_least: 2}, {when: new or blocked}]",
+        sequence(18, Step(FAILED), Step(OK, 2), Step((*NEW, *BLOCKED)))),
+    Law("a_user_between", "timespan: 16s, steps: [{when: new}, "
+        "{when: failed, at_least: 2, distinct: data.user_name}, {when: ok}]",
+        sequence(16, Step(NEW), Step(FAILED, 2, ("user_name",)), Step(OK))),
+    # One event is of both steps: it can serve one of them.
+    Law("overlapping", "timespan: 10s, steps: [{when: failed, at_least: 2}, {when: known}]",
+        sequence(10, Step(FAILED, 2), Step(("fp",)))),
+    Law("the_same_thrice", "timespan: 9s, steps: [{when: failed}, {when: failed}, {when: failed}]",
+        sequence(9, Step(FAILED), Step(FAILED), Step(FAILED))),
+    Law("pairs_of_a_tenant", "timespan: 7s, steps: "
+        "[{when: failed, at_least: 3, distinct: [data.user_name, data.ip]}, {when: ok}]",
+        sequence(7, Step(FAILED, 3, ("user_name", "ip")), Step(OK)), by=()),
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def rules(tmp_path_factory: pytest.TempPathFactory) -> RuleSet:
+    return rules_of("sequence", LAWS, SELECTIONS, tmp_path_factory.mktemp("rules"))
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(records=RECORDS, seed=SEEDS)
+def test_sequences_in_memory_are_those_of_the_model(rules: RuleSet, records: list[Record], seed: int) -> None:
+    assert told(rules, MemoryWindows(), disordered(records, seed), seed) == model(LAWS, records)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(records=RECORDS, seed=SEEDS)
+def test_sequences_on_redis_are_those_of_the_model(
+    rules: RuleSet, store: Store, records: list[Record], seed: int
+) -> None:
+    fresh = Store(store.client, "unix://test", prefix=f"{store.prefix}-{next(FRESH)}")
+
+    assert told(rules, RedisWindows(fresh), disordered(records, seed), seed) == model(LAWS, records)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_sequences_of_a_long_stream_are_exact_while_state_expires(
+    rules: RuleSet, store: Store, seed: int
+) -> None:
+    records = long_stream(seed)
+    batches, expected = as_it_arrives(records, seed), model(LAWS, records)
+
+    assert {name for name, *_ in expected} == {law.name for law in LAWS}  # every rule is tried
+    assert told(rules, MemoryWindows(), batches, seed) == expected
+    assert told(rules, RedisWindows(store), batches, seed) == expected
+
+
+# The tests of the tests: each of these mistakes must be found.
+
+
+def _found(rules: RuleSet) -> bool:
+    records = long_stream(1)
+    return told(rules, MemoryWindows(), as_it_arrives(records, 1), 1) != model(LAWS, records)
+
+
+def test_the_control_without_a_mistake_passes(rules: RuleSet) -> None:
+    assert not _found(rules)
+
+
+class _NotStrict(module._Moving):
+    def latest_start(self, before_ms: int, at_least: int) -> int | None:
+        return super().latest_start(before_ms + 1, at_least)
+
+
+class _Earliest(module._Moving):
+    def latest_start(self, before_ms: int, at_least: int) -> int | None:
+        found = super().latest_start(before_ms, at_least)
+        return None if found is None else min(found, self._times[0])
+
+
+class _EventsForValues(module._Moving):
+    def __init__(self, times: Sequence[int], values: Sequence[int], *, distinct: bool) -> None:
+        super().__init__(times, values, distinct=False)
+
+
+class _Unbounded(module._Moving):
+    def count(self, from_ms: int, before_ms: int) -> int:
+        return super().count(from_ms - 60_000, before_ms)
+
+
+MISTAKES = {
+    "one instant is in order": ("_Moving", _NotStrict),
+    "the rest begins as early as it can": ("_Moving", _Earliest),
+    "events for values": ("_Moving", _EventsForValues),
+    "before the window": ("_Moving", _Unbounded),
+    "case matters": ("counted_value", lambda readers: lambda event: str([read(event) for read in readers])),
+    "an event without its id": ("digest", lambda text: sum(map(ord, text)) % 7 << 4),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_planted_mistake_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mistake: str) -> None:
+    name, planted = MISTAKES[mistake]
+    monkeypatch.setattr(module, name, planted)
+
+    assert _found(rules_of("sequence", LAWS, SELECTIONS, tmp_path))
