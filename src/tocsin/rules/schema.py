@@ -11,23 +11,14 @@ from collections.abc import Mapping
 from tocsin.catalog.provider import PROVIDERS
 from tocsin.model.rule import SEVERITIES
 from tocsin.rules.cases import MOST_EVENTS
-from tocsin.rules.correlations import CORRELATIONS
-from tocsin.rules.correlations.counting import HIGHEST_COUNT, OPERATORS
 from tocsin.rules.extension import LONGEST_TITLE
 from tocsin.rules.modifiers import MODIFIERS
+from tocsin.rules.schema_correlations import correlate_schema, correlation_schema, type_schemas
 
 Schema = dict[str, object]
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _DURATION = r"^\s*(\d+\s*(ms|[smhdw])\s*)+$"
-_COMPARED = {
-    "gte": "At least so many.",
-    "gt": "More than so many.",
-    "lte": "At most so many; decided when the window ends.",
-    "lt": "Less than so many; decided when the window ends.",
-    "eq": "Exactly so many; decided when the window ends.",
-    "neq": "Any number but this; decided when the window ends.",
-}
 
 
 def rule_schema() -> Schema:
@@ -47,8 +38,9 @@ def rule_schema() -> Schema:
             "item": {"anyOf": [_ref("value"), {"type": "array", "items": _ref("value"), "minItems": 1}]},
             "items": _items(),
             "selection": _selection(),
-            "correlation": _correlation(),
-            "correlate": _correlate(),
+            **{name: dict(schema) for name, schema in type_schemas().items()},
+            "correlation": dict(correlation_schema()),
+            "correlate": dict(correlate_schema()),
             "alert": _alert(),
             "knob": _knob(),
             "test": _test(),
@@ -128,36 +120,6 @@ def _items() -> Schema:
         "type": "object",
         "propertyNames": {"pattern": rf"^[^|]*(\|({words}))*$"},
         "additionalProperties": _ref("item"),
-    }
-
-
-def _correlation() -> Schema:
-    aliases: Schema = {
-        "description": "A name for group-by: the field that each rule means by it.",
-        "type": "object",
-        "additionalProperties": {"type": "object", "additionalProperties": {"type": "string"}},
-    }
-    rules = _told("Names or ids of the rules whose matches it counts.", _ref("texts"))
-    own: dict[str, Schema] = {"rules": rules, "aliases": aliases}
-    return _closed({**_counting(), **own}, required=["type", "rules", "timespan", "condition"])
-
-
-def _correlate() -> Schema:
-    found = _closed(_counting(), required=["type", "timespan", "condition"])
-    return found | {"description": "A correlation over this document's own matches."}
-
-
-def _counting() -> dict[str, Schema]:
-    number: Schema = {"anyOf": [{"type": "number", "minimum": 0, "maximum": HIGHEST_COUNT}, _ref("param")]}
-    compared = {name: _told(_COMPARED[name], number) for name in OPERATORS}
-    field = _told("The field whose different values count; several: their combinations.", _ref("texts"))
-    return {
-        "type": _told("How matches are counted.", {"enum": [*CORRELATIONS]}),
-        "group-by": _told("One count, and one alert, for each value of these fields.", _ref("texts")),
-        "timespan": _told("The window that slides with the time of the events.", _duration()),
-        "condition": _closed({**compared, "field": field}) | {"description": "When the count is too much."},
-        "allow_missing": _told("Count events without a group-by field, as a group of their own.", _boolean()),
-        "generate": _told("Let what is counted alert by itself, too.", _boolean()),
     }
 
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tocsin.errors import RuleErrors
+from tocsin.rules.correlations import CORRELATIONS
 from tocsin.rules.document import plain, read_documents
 from tocsin.rules.load import load
 from tocsin.rules.problems import Problems
@@ -56,6 +59,16 @@ def _any_of(value: Any, said: Any, _schema: Any, at: str) -> Iterator[str]:
         yield from min(each, key=len)
 
 
+def _all_of(value: Any, said: Any, _schema: Any, at: str) -> Iterator[str]:
+    for one in said:
+        yield from wrong(value, one, at)
+
+
+def _then(value: Any, said: Any, schema: Any, at: str) -> Iterator[str]:
+    if not [*wrong(value, schema["if"], at)]:
+        yield from wrong(value, said, at)
+
+
 def _one_of(value: Any, said: Any, _schema: Any, at: str) -> Iterator[str]:
     if sum(not [*wrong(value, one, at)] for one in said) != 1:
         yield f"{at}: not exactly one of {said}"
@@ -98,6 +111,10 @@ CHECKS: dict[str, Any] = {
     "$ref": lambda value, said, _s, at: wrong(value, DEFS[said.removeprefix("#/$defs/")], at),
     "type": _type,
     "enum": _enum,
+    "const": lambda value, said, _s, at: _enum(value, [said], _s, at),
+    "allOf": _all_of,
+    "if": lambda _value, _said, _s, _at: (),
+    "then": _then,
     "anyOf": _any_of,
     "oneOf": _one_of,
     "properties": _properties,
@@ -108,6 +125,7 @@ CHECKS: dict[str, Any] = {
     "pattern": lambda v, said, _s, at: _limit(v, said, str, lambda a, b: re.search(b, a), at),
     "minimum": lambda v, said, _s, at: _limit(v, said, (int, float), lambda a, b: a >= b, at),
     "maximum": lambda v, said, _s, at: _limit(v, said, (int, float), lambda a, b: a <= b, at),
+    "maxItems": lambda v, said, _s, at: _limit(v, said, list, lambda a, b: len(a) <= b, at),
     "minItems": lambda v, said, _s, at: _limit(v, said, list, lambda a, b: len(a) >= b, at),
     "maxLength": lambda v, said, _s, at: _limit(v, said, str, lambda a, b: len(a) <= b, at),
 }
@@ -200,9 +218,6 @@ filter: {rules: [one], o: {ip: 192.0.2.1}, condition: not o}
 KNOWN: dict[str, Any] = {
     "the rule": SCHEMA,
     "tocsin": DEFS["tocsin"],
-    "tocsin.correlate": DEFS["correlate"],
-    "correlation": DEFS["correlation"],
-    "condition": DEFS["correlate"]["properties"]["condition"],
     "tocsin.alert": DEFS["alert"],
     "severity": DEFS["alert"]["properties"]["severity"]["items"],
     'param "n"': DEFS["knob"],
@@ -229,9 +244,47 @@ def test_the_schema_knows_every_key_that_the_parser_asks_for_and_no_other(
     (tmp_path / "all.yml").write_text(EVERYTHING)
     load([tmp_path / "all.yml"])
 
-    assert asked.keys() == KNOWN.keys() | OWN
+    counting = {"tocsin.correlate", "correlation", "condition"}
+    assert asked.keys() == KNOWN.keys() | OWN | counting
     for name, schema in KNOWN.items():
         assert asked[name] == set(schema["properties"]), name
+
+
+COUNTING = """title: t
+logsource: {product: auth0}
+detection: {s: {type: fp}, condition: s}
+tocsin:
+    correlate: {type: %s}
+"""
+COMMON = {"type", "group-by", "timespan", "allow_missing", "generate"}
+
+
+@pytest.mark.parametrize("name", CORRELATIONS)
+def test_the_schema_knows_every_key_that_a_type_asks_for_and_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    asked: set[str] = set()
+    read = Section.node
+
+    def listening(section: Section, key: str) -> Any:
+        if section.name == "tocsin.correlate":
+            asked.add(key)
+        return read(section, key)
+
+    monkeypatch.setattr(Section, "node", listening)
+    (tmp_path / "one.yml").write_text(COUNTING % name)
+    with suppress(RuleErrors):  # it lacks all that it needs
+        load([tmp_path / "one.yml"])
+
+    # One without a condition of its own may ask for it, to say so.
+    assert asked | {"timespan", "condition"} == COMMON | CORRELATIONS[name].keys.keys() | {"condition"}
+    (document,) = _documents(COUNTING % name)
+    needed = {*CORRELATIONS[name].required, *(["timespan"] if CORRELATIONS[name].timespan else [])}
+    assert {line.rpartition(": ")[2] for line in wrong(document, SCHEMA)} == {
+        f"{key} is missing" for key in needed
+    }
+    (document,) = _documents(COUNTING % f"{name}, tepy: x")
+    assert any("tepy" in line for line in wrong(document, SCHEMA))
 
 
 def test_a_document_with_everything_is_valid() -> None:
@@ -268,6 +321,25 @@ def test_a_mistake_is_invalid(before: str, after: str) -> None:
     assert [*wrong(document, SCHEMA)]
 
 
+def test_an_editor_sees_most_mistakes_as_they_are_made() -> None:
+    """Of the files that are YAML, and where a mistake is one of shape or spelling."""
+    blocks = re.split(r"^=== ", Path(__file__).with_name("mistakes.txt").read_text(), flags=re.MULTILINE)[1:]
+    seen: set[str] = set()
+    readable = 0
+    for block in blocks:
+        name, _, text = block.partition("\n")
+        problems = Problems("x.yml")
+        lines = "".join(line for line in text.splitlines(keepends=True) if not line.startswith(">>> "))
+        documents = read_documents(lines.encode(), problems)
+        readable += not problems.errors
+        if not problems.errors and any([*wrong(plain(document), SCHEMA)] for document in documents):
+            seen.add(name)
+
+    assert readable > 150
+    assert len(seen) > 90
+    assert {"level", "group_by", "mod", "a type with a dash", "a short level", "no condition"} <= seen
+
+
 def test_it_names_its_dialect_and_everything_a_person_may_write_is_described() -> None:
     described: list[bool] = []
 
@@ -275,7 +347,7 @@ def test_it_names_its_dialect_and_everything_a_person_may_write_is_described() -
         for key, value in schema.items() if isinstance(schema, dict) else ():
             if key == "properties":
                 described.extend(
-                    "description" in found or "$ref" in found for found in value.values() if found
+                    "'description'" in str(found) or "$ref" in found for found in value.values() if found
                 )
             walk(value)
 
