@@ -82,7 +82,9 @@ class Engine:
             if matched is not None:
                 state, recalled_ms = counting.spec.state, counting.rule.rule.timespan_ms
                 seen.append(matched.observations)
-                sighted[state] = Sighted(state, recalled_ms, counting.readers, matched.groups)
+                sighted[state] = Sighted(
+                    state, recalled_ms, counting.readers, matched.groups, counting.rule.rule.context
+                )
         if not seen:
             return []
         counted = self._windows.observe(tenant, seen, committed_ms=committed_ms)

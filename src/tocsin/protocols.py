@@ -84,12 +84,16 @@ class Counted(NamedTuple):
 
 
 class Sighted(NamedTuple):
-    """The events of a batch that one rule counted, by group key; `readers` read what evidence keeps."""
+    """The events of a batch that one rule counted, by group key; `readers` read what evidence keeps.
+
+    `context` are the rule's context fields: what was read for others is no evidence for these.
+    """
 
     state: str
     span_ms: int
     readers: tuple[Reader, ...]
     groups: Mapping[str, list[Event]]
+    context: tuple[str, ...] = ()
 
 
 class Windows(Protocol):

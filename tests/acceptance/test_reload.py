@@ -276,6 +276,21 @@ def test_an_open_episode_keeps_its_id_and_is_not_told_twice_when_its_rule_change
     script.expect("hook")
 
 
+def test_evidence_gathered_for_another_context_is_not_told_as_this_ones(start: Start) -> None:
+    script = start(rule(gte=4, more=", context: [data.user_name]"))
+    script.at(10).events(*fails(IP, 6, 7, client_name="app")).events(*fails(IP, 8, client_name="app"))
+
+    answer = script.reload(rule(gte=4, more=", context: [data.client_name]"))
+    script.at(20).events(*fails(IP, 17, client_name="app"))
+
+    (alert,) = script.alerts()
+    assert isinstance(answer, Changes)
+    assert (alert.score, answer.warming) == (4, ())
+    assert {name: [v.text for v in values] for name, values in alert.evidence.values.items()} == {
+        "data.client_name": ["app"]
+    }
+
+
 def test_what_an_old_rule_groups_is_swept_though_nobody_owns_it(start: Start) -> None:
     script = start(rule(gte=3))
     script.at(10).events(*fails(IP, 7, 8))

@@ -43,8 +43,9 @@ class RedisEvidence:
         keys: list[bytes] = []
         args: list[bytes | int] = [MOST_BYTES, MOST_EVENTS]
         for sighted in seen:
+            home = _home(sighted.state, sighted.context)
             for group, events in sighted.groups.items():
-                keys.append(self._key(tenant, sighted.state, group))
+                keys.append(self._key(tenant, home, group))
                 args += [sighted.span_ms + LINGER_MS, _packed(events, sighted.readers)]
         if keys:
             self._add(keys, args)
@@ -66,17 +67,22 @@ class RedisEvidence:
 
     def _held(self, trigger: Triggers) -> list[_Line]:
         with self._store.reaching():
-            held: Any = self._store.client.get(self._key(trigger.tenant, trigger.state, trigger.group))
+            home = _home(trigger.state, trigger.rule.context)
+            held: Any = self._store.client.get(self._key(trigger.tenant, home, trigger.group))
         if held is None:
             return []
         values, rows = msgspec.msgpack.decode(held)
-        lines = [
+        return [
             _Line(at_ms, _long(id_), tuple(values[p - 1] or None for p in at)) for at_ms, id_, *at in rows
         ]
-        return [line for line in lines if len(line.values) == len(trigger.readers)]  # else: before a reload
 
-    def _key(self, tenant: str, state: str, group: str) -> bytes:
-        return self._store.key("evidence", fingerprint(tenant, state, group))
+    def _key(self, tenant: str, home: str, group: str) -> bytes:
+        return self._store.key("evidence", fingerprint(tenant, home, group))
+
+
+def _home(state: str, context: Sequence[str]) -> str:
+    """Where a rule's evidence is: what it read before a reload gave it other fields is elsewhere."""
+    return " ".join((state, *context))
 
 
 def _packed(events: Sequence[Event], readers: Sequence[Reader]) -> bytes:
