@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tocsin.rules.correlations.absence import ABSENCE
 from tocsin.rules.correlations.event_count import EVENT_COUNT
 from tocsin.rules.correlations.first_seen import FIRST_SEEN
 from tocsin.rules.correlations.geo_velocity import GEO_VELOCITY
@@ -27,6 +28,7 @@ CORRELATIONS: dict[str, CorrelationType] = {
     "value_percentile": VALUE_PERCENTILE,
     "value_median": VALUE_MEDIAN,
     "first_seen": FIRST_SEEN,
+    "absence": ABSENCE,
     "geo_velocity": GEO_VELOCITY,
     "ratio": RATIO,
     "shape": SHAPE,
