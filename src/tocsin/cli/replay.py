@@ -29,9 +29,9 @@ from tocsin.model.rule import SEVERITIES, severity_rank
 from tocsin.protocols import Batch, Windows
 from tocsin.rules.load import load_rules
 from tocsin.sources.decode import Decoder
-from tocsin.sources.file import FileSource
+from tocsin.sources.file import STDIN, FileSource
 from tocsin.state.windows_memory import MemoryWindows
-from tocsin.tune.replay import Replay, codes_read_whole, in_step
+from tocsin.tune.replay import Ahead, Replay, codes_read_whole, in_step
 
 SHOWN_BAD_RECORDS = 20
 SECOND = timedelta(seconds=1)
@@ -88,7 +88,8 @@ def replay(  # noqa: PLR0917 - a command's options are its parameters
     )
     lateness = _duration(allowed_lateness, "--allowed-lateness")
     until_ms = None if until is None else _moment(until)
-    with _windows(store) as windows:
+    # What comes through a pipe may take its time, and is told of before more is waited for.
+    with _windows(store, meanwhile=None if STDIN in files else run.ahead.take) as windows:
         run.over(files, Replay(run.ruleset, windows, lateness=lateness), until_ms)
     raise typer.Exit(1 if run.failed else 0)
 
@@ -98,6 +99,7 @@ class _Run:
 
     def __init__(self, ruleset: RuleSet, *, as_json: bool, fail_rank: int | None) -> None:
         self.ruleset = ruleset
+        self.ahead: Ahead[tuple[Batch, int]] = Ahead()
         self.failed = False
         self._as_json = as_json
         self._fail_rank = fail_rank
@@ -112,9 +114,8 @@ class _Run:
         _spare_the_collector()
         with _progress(files) as advance:
             sources = [iter(self._source(file, advance).read(None)) for file in files]
-            for batch, newest_ms in in_step(
-                [self._watched(*pair) for pair in zip(files, sources, strict=True)]
-            ):
+            batches = in_step([self._watched(*pair) for pair in zip(files, sources, strict=True)])
+            for batch, newest_ms in self.ahead.over(batches):
                 self._tell(run.feed(batch.events, newest_ms))
             self._tell(run.finish(until_ms))
         if self.failed and not self._events + self._bad:
@@ -207,8 +208,11 @@ def _sorted_out(arguments: list[str], rules: list[Path] | None) -> tuple[list[st
 
 
 @contextmanager
-def _windows(store: str) -> Iterator[Windows]:
-    """The window store; on a server under a random prefix that is erased at the end."""
+def _windows(store: str, *, meanwhile: Callable[[], None] | None) -> Iterator[Windows]:
+    """The window store; on a server under a random prefix that is erased at the end.
+
+    `meanwhile` is called while a server works.
+    """
     if store == "memory":
         yield MemoryWindows()
         return
@@ -219,7 +223,7 @@ def _windows(store: str) -> Iterator[Windows]:
     opened.expire(LEFT_BEHIND)
     before = signal.signal(signal.SIGTERM, _end)
     try:
-        yield RedisWindows(opened)
+        yield RedisWindows(opened, meanwhile=meanwhile)
     finally:
         signal.signal(signal.SIGTERM, before)
         opened.erase()

@@ -7,11 +7,11 @@ one, so that a script may touch all keys it is given, on one server as on a clus
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from importlib import resources
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 from urllib.parse import urlsplit
 
 import redis
@@ -48,8 +48,10 @@ _NOT_NOW = (
 class Script(Protocol):
     """A Lua script of ours, called by its digest."""
 
-    def __call__(self, keys: Sequence[bytes], args: Sequence[Any], /) -> Any:
-        """Run it; its reply."""
+    def __call__(
+        self, keys: Sequence[bytes], args: Sequence[Any], /, meanwhile: Callable[[], None] | None = None
+    ) -> Any:
+        """Run it; its reply. `meanwhile` is called once while the server works."""
 
 
 class Store:
@@ -79,16 +81,36 @@ class Store:
         """
         text, digest = self._source(name)
 
-        def call(keys: Sequence[bytes], args: Sequence[Any]) -> Any:
+        def call(
+            keys: Sequence[bytes], args: Sequence[Any], meanwhile: Callable[[], None] | None = None
+        ) -> Any:
+            command = ("EVALSHA", digest, len(keys), *keys, *args)
             with self.reaching():
                 try:
-                    return self.client.evalsha(digest, len(keys), *keys, *args)
+                    return self._run(command, meanwhile)
                 except NoScriptError:
                     # Not EVAL: its text would travel again with every call of a cold server.
                     self.client.script_load(text)
-                    return self.client.evalsha(digest, len(keys), *keys, *args)
+                    return self._run(command, None)
 
         return call
+
+    def _run(self, command: Sequence[Any], meanwhile: Callable[[], None] | None) -> Any:
+        if meanwhile is None:
+            return cast("Any", self.client).execute_command(*command)
+        pool = self.client.connection_pool
+        connection: Any = pool.get_connection()
+        try:
+            connection.send_command(*command)
+            meanwhile()
+            return connection.read_response()
+        except ResponseError:
+            raise  # the answer was read: the connection is as good as before
+        except BaseException:
+            connection.disconnect()  # or the next command would read this one's answer
+            raise
+        finally:
+            pool.release(connection)
 
     def pipeline(self, *, transaction: bool = False) -> Pipeline:
         """Commands to be sent together; run it inside `reaching()`."""

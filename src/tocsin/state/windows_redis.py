@@ -9,7 +9,7 @@ See `lua/observe.lua` for what is in them, and for the few groups that grow too 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from hashlib import blake2b
 from itertools import chain, islice, repeat
 from struct import Struct
@@ -34,10 +34,15 @@ Batch = list[tuple[int, str]]
 
 
 class RedisWindows:
-    """Windows that outlive the process. One detect loop at a time on one server."""
+    """Windows that outlive the process. One detect loop at a time on one server.
 
-    def __init__(self, store: Store) -> None:
+    `meanwhile` is called while the server works on a batch, once a batch or more: there is time to
+    read the next one.
+    """
+
+    def __init__(self, store: Store, *, meanwhile: Callable[[], None] | None = None) -> None:
         self._store = store
+        self._meanwhile = meanwhile
         self._observe = store.script("observe")
         self._due = store.script("due")
         self._sweep = store.script("sweep")
@@ -54,7 +59,7 @@ class RedisWindows:
         return [
             Counted(*call.names[number - 1], windows, size, floored)
             for call in self._calls(tenant, counting, committed_ms)
-            for number, size, floored, windows in _rows(self._observe(call.keys, call.args))
+            for number, size, floored, windows in _rows(self._observe(call.keys, call.args, self._meanwhile))
         ] + self._ledgers.observe(tenant, kept, committed_ms)
 
     def due(

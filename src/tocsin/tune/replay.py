@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
+from itertools import islice
 from operator import attrgetter
+from typing import Generic, TypeVar
 
 from tocsin.clock import EPOCH, MS
 from tocsin.engine import Engine
@@ -21,6 +23,8 @@ from tocsin.model.event import Event
 from tocsin.protocols import Alerts, Batch, EvidenceStore, Windows
 from tocsin.state.alerts_memory import MemoryAlerts
 from tocsin.state.evidence import MemoryEvidence
+
+Item = TypeVar("Item")
 
 # At one instant an alert ends before another begins, and begins before it grows worse.
 _RANK = {ChangeKind.RESOLVED: 0, ChangeKind.MERGED: 1, ChangeKind.OPENED: 2, ChangeKind.RAISED: 3}
@@ -166,6 +170,28 @@ def in_step(sources: Sequence[Iterator[Batch]]) -> Iterator[tuple[Batch, int]]:
             continue
         newest[index] = max([newest[index], *[event.time_ms for event in batch.events]])
         yield batch, min(newest.values())
+
+
+class Ahead(Generic[Item]):
+    """Hands on what comes, and takes the next one early when told to: while a server works, say."""
+
+    def __init__(self) -> None:
+        self._items: Iterator[Item] = iter(())
+        self._taken: list[Item] = []
+
+    def over(self, items: Iterator[Item]) -> Iterator[Item]:
+        """The same items, in the same order."""
+        self._items = items
+        while True:
+            self.take()
+            if not self._taken:
+                return
+            yield self._taken.pop()
+
+    def take(self) -> None:
+        """Take the next item now, unless one is waiting."""
+        if not self._taken:
+            self._taken = [*islice(self._items, 1)]
 
 
 def replay(

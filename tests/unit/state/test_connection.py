@@ -8,6 +8,8 @@ from tocsin.errors import ConfigError, StoreUnavailable, StoreUnfit
 from tocsin.state.connection import Store, open_store, redact
 from tocsin.state.embedded import EmbeddedServer
 
+SWEEP = [0, 10, "events", 0, "a", "b", 0]
+
 
 def test_a_key_is_in_our_corner_and_on_the_partition(store: Store) -> None:
     assert store.key("w", b"\xff") == f"{store.prefix}:{{p0}}:w:".encode() + b"\xff"
@@ -96,3 +98,23 @@ def test_a_forgetful_server_is_refused(
             store.check_durable()
         store.check_durable(unsafe=True)
         store.close()
+
+
+def test_what_is_done_meanwhile_is_done_once_and_the_answer_comes(store: Store) -> None:
+    done: list[str] = []
+
+    reply = store.script("sweep")([store.key("g")], SWEEP, lambda: done.append("once"))
+
+    assert reply[0] == b"0"
+    assert done == ["once"]
+
+
+def test_an_error_of_what_is_done_meanwhile_leaves_no_answer_behind(store: Store) -> None:
+    def fail() -> None:
+        raise LookupError("nothing there")
+
+    store.client.set(store.key("a"), 1)
+    with pytest.raises(LookupError):
+        store.script("sweep")([store.key("g")], SWEEP, fail)
+
+    assert store.client.get(store.key("a")) == b"1"
