@@ -58,7 +58,8 @@ class Matcher:
     can match (None: any). `matches` decides what the codes alone do not (None: they decide all).
     `group_by` and `value` read the group and the counted fields of an event that matched. `seen`
     makes the members that a ledger counts. `of` names the state of the correlation whose true
-    instants it reads in place of events (`model.fed.Fed`; empty: it reads events).
+    instants it reads in place of events (`model.fed.Fed`; empty: it reads events). `shown`: what it
+    matched is evidence, too.
     """
 
     name: str
@@ -69,6 +70,7 @@ class Matcher:
     value: tuple[Reader, ...] = ()
     seen: Callable[[Sequence[Event]], list[Seen]] | None = None
     of: str = ""
+    shown: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,11 +22,17 @@ def matchers_of(spec: CorrelationSpec, bases: Sequence[Base], locator: Locator |
         found = [_matcher(spec, base, 0, step) for step in range(len(spec.steps))]
     else:
         found = [_matcher(spec, base, position, None) for position, base in enumerate(bases)]
-    seen = CORRELATIONS[spec.type].seen
+    kind = CORRELATIONS[spec.type]
+    seen = kind.seen
     if seen is None:
         return tuple(found)
+    shown = range(len(found)) if kind.shows is None else (range(len(found))[kind.shows],)
     return tuple(
-        replace(matcher, seen=seen(Input(spec, step, matcher.value, matcher.group_by, locator)))
+        replace(
+            matcher,
+            seen=seen(Input(spec, step, matcher.value, matcher.group_by, locator)),
+            shown=step in shown,
+        )
         for step, matcher in enumerate(found)
     )
 

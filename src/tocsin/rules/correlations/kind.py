@@ -99,9 +99,10 @@ class CorrelationType:
     events into a ledger's members (None: it counts events or values, without a ledger).
     `identity`: what, beyond selections, fields, steps and timespan, makes its state another one
     when it changes; never a threshold. `unable` says why it cannot run here (empty: it can).
-    `sigma`: it is Sigma's own, and counts other rules; the others stand in `tocsin.correlate` only. `timespan`: it needs that key. `example` is a
-    condition, for messages. `keys` are the JSON Schemas of its own keys, `required` those it cannot
-    do without; `summary` says in one line when it is true.
+    `shows`: the step (negative: from the last) whose events alone are evidence (None: all of them).
+    `sigma`: it is Sigma's own, and counts other rules; the others stand in `tocsin.correlate` only.
+    `timespan`: it needs that key. `example` is a condition, for messages. `keys` are the JSON Schemas
+    of its own keys, `required` those it cannot do without; `summary` says in one line when it is true.
     """
 
     summary: str
@@ -113,5 +114,6 @@ class CorrelationType:
     seen: Callable[[Input], SeenBy] | None = None
     identity: Callable[[CorrelationSpec], object] = nothing_else
     unable: Callable[[CorrelationSpec, Locator | None], str] = lambda _spec, _locator: ""
+    shows: int | None = None
     sigma: bool = True
     timespan: bool = True

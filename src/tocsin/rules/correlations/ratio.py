@@ -2,7 +2,8 @@
 
 An event of `of` counts only if it is one of `over`, too: so a ratio is from 0 to 1. Where a late
 event can make any ratio false again the watermark decides: at each event of `over`, over the window
-that ends there; with an upper bound once, at the end of a window that the first of them opens.
+that ends there; with an upper bound once, at the end of a window that the first of them opens. Evidence
+are the events of `of`.
 """
 
 from __future__ import annotations
@@ -192,6 +193,7 @@ RATIO = CorrelationType(
     build=build,
     seen=seen,
     identity=identity,
+    shows=0,
     example=EXAMPLE,
     sigma=False,
     keys={

@@ -2,7 +2,8 @@
 
 All events of a step come strictly before those of the next. It is told at once, at an event of the
 last step: more events can only make it truer. The score is how many events of the first step came
-before the rest of the chain, which begins as late as it can.
+before the rest of the chain, which begins as late as it can. Evidence is what completed it: the
+events of the last step.
 """
 
 from __future__ import annotations
@@ -215,6 +216,7 @@ SEQUENCE = CorrelationType(
     build=build,
     seen=seen,
     identity=identity,
+    shows=-1,
     example=EXAMPLE,
     sigma=False,
     keys={
