@@ -12,7 +12,7 @@ from tocsin.settings.load import (
 from tocsin.settings.mistakes import nearest, placed
 from tocsin.settings.model import Heartbeat, Retention, Settings, SourceSettings
 from tocsin.settings.secret import Secret, SecretUrl
-from tocsin.settings.shipped import shipped
+from tocsin.settings.shipped import shipped, shipped_rules
 from tocsin.settings.values import (
     Address,
     Duration,
@@ -53,5 +53,6 @@ __all__ = [
     "relative_to",
     "secrets_in",
     "shipped",
+    "shipped_rules",
     "validate_channels",
 ]

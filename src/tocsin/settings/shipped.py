@@ -21,3 +21,16 @@ def shipped(name: str) -> Path:
         if place.is_dir():
             return place
     raise ConfigError(f"this installation has no {name}/ folder; install tocsin again")
+
+
+# One attack on Auth0 is told by `auth0`; `ecs` would tell it again, so whoever wants that names it.
+_RULE_SETS = ("auth0", "frontegg")
+
+
+def shipped_rules() -> list[Path]:
+    """The folders of the rules that are loaded where nobody says otherwise.
+
+    Raises:
+        ConfigError: this installation does not carry them.
+    """
+    return [shipped("rules") / name for name in _RULE_SETS]

@@ -21,6 +21,7 @@ from tocsin.settings import (
     read_settings,
     secrets_in,
     shipped,
+    shipped_rules,
     validate_channels,
 )
 
@@ -86,7 +87,7 @@ def test_the_whole_file_is_read(folder: Path) -> None:
     settings = load(folder, FULL)
 
     assert settings.data_dir == folder / "data"
-    assert settings.rules == [folder / "rules", shipped("rules")]
+    assert settings.rules == [folder / "rules", *shipped_rules()]
     assert settings.routing == folder / "alerts/routing.yml"
     assert settings.listen == Listen("127.0.0.1", 8081)
     assert settings.sources["tenant"].tokens == [
@@ -118,7 +119,7 @@ def test_an_empty_file_is_the_defaults(folder: Path, text: str) -> None:
 def test_without_a_file_everything_has_a_default() -> None:
     settings = load_settings(None)
 
-    assert settings.rules == [shipped("rules")]
+    assert settings.rules == shipped_rules()
     assert settings.routing == shipped("alerts") / "routing.yml"
     assert settings.redis_url is None
     assert settings.notify_max_age == timedelta(hours=24)
@@ -339,6 +340,19 @@ def test_settings_do_not_change(folder: Path) -> None:
 @pytest.mark.parametrize("name", ["rules", "alerts"])
 def test_what_is_shipped_is_found(name: str) -> None:
     assert shipped(name).is_dir()
+
+
+def test_the_rules_of_any_provider_are_loaded_where_they_are_named(folder: Path) -> None:
+    settings = load(folder, "rules: [shipped, shipped/ecs, rules]")
+
+    assert settings.rules == [*shipped_rules(), shipped("rules") / "ecs", folder / "rules"]
+    assert shipped("rules") / "ecs" not in shipped_rules()
+
+
+def test_a_set_of_rules_that_is_not_shipped_is_told_by_its_line(folder: Path) -> None:
+    assert errors(folder, "rules:\n  - shipped\n  - shipped/nope\n  - rules") == [
+        'tocsin.yml:3: rules.1: "shipped/nope": no such file or folder'
+    ]
 
 
 def test_what_is_not_shipped_is_a_config_error() -> None:
