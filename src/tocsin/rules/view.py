@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable, Sequence
 
 from tocsin.catalog import PROVIDERS, codes
@@ -17,6 +18,8 @@ from tocsin.rules.problems import Mark, Problems, nearest
 from tocsin.rules.scope import Scope
 from tocsin.rules.tree import Test
 
+LONGEST_WORD = 100  # characters; comparing is quadratic
+A_LETTER_OR_TWO = 0.87  # of difflib's likeness
 MOST_HINTS = 20  # a file; looking for the nearest name is slow, and a file may be hostile
 
 
@@ -65,16 +68,24 @@ def warn_of_words(field: Field, chain: Chain, values: Iterable[Scalar], scope: S
         text = value.text
         if not known or value.is_null or text.casefold() in known or "*" in text or "?" in text:
             continue
-        near = nearest(text, known) if len(scope.problems.warnings) < MOST_HINTS else None
+        free = field.path not in WORDS and field.view in ("", ECS)  # an ECS document's action may be any
+        few = len(scope.problems.warnings) < MOST_HINTS
+        near = (_typo_of(text, known) if free else nearest(text, known)) if few else None
         if near is not None:
             told = f'did you mean "{near}"?'
+        elif free:
+            continue
         elif field.path in WORDS:
             told = f"known are {', '.join(sorted(known))}"
-        elif field.view in ("", ECS):
-            continue  # An ECS document's action may be any.
         else:
             told = "`tocsin events` shows them; the vendor's own codes are event.code"
         scope.problems.warning(value.mark, f'no event has the {field.path} "{text}"; {told}')
+
+
+def _typo_of(text: str, known: Iterable[str]) -> str | None:
+    """The word that it is but for a letter or two."""
+    near = difflib.get_close_matches(text.casefold()[:LONGEST_WORD], known, n=1, cutoff=A_LETTER_OR_TWO)
+    return near[0] if near else None
 
 
 def _words(field: Field) -> frozenset[str]:
