@@ -93,12 +93,15 @@ def _of_detection(doc: DetectionDoc, clause: Clause | None) -> Iterator[Document
     if doc.extension.categories and clause:
         detection |= _category(doc, clause.scope)
     spec = doc.extension.correlate
-    if spec is None or not _is_sigma(spec):
+    if spec is None:
         yield whole | {"detection": detection}
         return
     base = whole | {"title": f"{doc.meta.title} (events)", "name": _base_name(doc), "detection": detection}
     if doc.meta.written_id:
         base["id"] = str(uuid.uuid5(uuid.NAMESPACE_OID, doc.meta.written_id + GENERATED))
+    if not _is_sigma(spec):
+        yield base | {"level": "informational"}  # one of them is nothing to be alarmed about
+        return
     yield base
     kept = {key: value for key, value in whole.items() if key not in _OF_DETECTIONS}
     yield kept | {"correlation": _correlation(doc, spec)}

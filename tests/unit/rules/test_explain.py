@@ -15,7 +15,7 @@ from tocsin.rules.explain import Question, matches, needed_of, parts_of, questio
 from tocsin.rules.facts import facts_of
 from tocsin.rules.load import load
 from tocsin.sources.decode import Decoder
-from tocsin.tune.ruletests import records_of
+from tocsin.tune.ruletests import events_of, provider_of
 
 HEAD = "title: one\nname: one\nlogsource: {product: auth0}\n"
 SHIPPED = Path(__file__).parents[3] / "rules"
@@ -188,16 +188,18 @@ def _disagreements() -> tuple[list[str], int]:
     wrong: list[str] = []
     matched = 0
     for made in loaded.made:
-        (base,), (matcher,) = made.bases, made.compiled.matchers
-        for case in loaded.cases[made.compiled.rule.id]:
-            for record in records_of(case, "auth0")[:20]:
-                event = _event(made, record)
-                by_code = matcher.codes is None or event.code in matcher.codes
-                truth = by_code and (matcher.matches is None or matcher.matches(event))
-                told = all(part.holds(event) for part in parts_of(Question(made, base)) if part.depth == 0)
-                matched += truth
-                if not told == matches(base, event) == truth:
-                    wrong.append(case.name)
+        for question in questions_of(made) if made.spec is None or not made.spec.steps else ():
+            base, label = question.base, question.base.doc.meta.label
+            matcher = next(one for one in question.owner.compiled.matchers if one.name == label)
+            for case in loaded.cases.get(made.compiled.rule.id, ()):
+                for event in events_of(case, provider_of(made), made.fields)[:20]:
+                    ours = matcher.product in ("", event.provider)
+                    by_code = ours and (matcher.codes is None or event.code in matcher.codes)
+                    truth = by_code and (matcher.matches is None or matcher.matches(event))
+                    told = all(part.holds(event) for part in parts_of(question) if part.depth == 0)
+                    matched += truth
+                    if ours and not told == matches(base, event) == truth:
+                        wrong.append(case.name)
     return wrong, matched
 
 
