@@ -51,6 +51,10 @@ class RuleErrors(Error):
         self.errors, self.warnings = tuple(errors), tuple(warnings)
 
 
+class TuneError(Error):
+    """What was asked of `tocsin tune` makes no sense."""
+
+
 class SourceError(Error):
     """A source failed."""
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import gc
 import secrets
 import signal
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -15,28 +13,23 @@ from typing import Annotated
 
 import msgspec
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from tocsin.alerts.headline import title
 from tocsin.cli.lines import print_change
-from tocsin.clock import format_duration, parse_duration, to_ms
+from tocsin.cli.reading import Reading, duration, sorted_out, spare_the_collector
+from tocsin.clock import format_duration, to_ms
 from tocsin.enrichment import open_databases
-from tocsin.errors import SourceUnavailable
 from tocsin.model.alert import Alert, Change, ChangeKind, as_record
 from tocsin.model.compiled import RuleSet
 from tocsin.model.rule import SEVERITIES, severity_rank
 from tocsin.protocols import Batch, Windows
 from tocsin.rules.load import load_rules
-from tocsin.sources.decode import Decoder
-from tocsin.sources.file import STDIN, FileSource
+from tocsin.sources.file import STDIN
 from tocsin.state.windows_memory import MemoryWindows
-from tocsin.tune.replay import Ahead, Replay, codes_read_whole, in_step
+from tocsin.tune.replay import Ahead, Replay
 
-SHOWN_BAD_RECORDS = 20
 SECOND = timedelta(seconds=1)
 LEFT_BEHIND = timedelta(days=7)  # how long a killed replay's keys stay on the server
-RULE_SUFFIXES = {".yml", ".yaml"}
 
 
 def replay(  # noqa: PLR0917 - a command's options are its parameters
@@ -80,13 +73,13 @@ def replay(  # noqa: PLR0917 - a command's options are its parameters
 
     Example: tocsin replay logs.ndjson.gz --rules rules/auth0 --format json
     """
-    files, rule_paths = _sorted_out(files, rules)
+    files, rule_paths = sorted_out(files, rules)
     run = _Run(
         load_rules(rule_paths, overlay=overlay, locator=open_databases(geo or [])),
         as_json=_one_of(output, ("text", "json"), "--format") == "json",
         fail_rank=None if fail_on is None else severity_rank(_one_of(fail_on, SEVERITIES, "--fail-on")),
     )
-    lateness = _duration(allowed_lateness, "--allowed-lateness")
+    lateness = duration(allowed_lateness, "--allowed-lateness")
     until_ms = None if until is None else _moment(until)
     # What comes through a pipe may take its time, and is told of before more is waited for.
     with _windows(store, meanwhile=None if STDIN in files else run.ahead.take) as windows:
@@ -103,60 +96,29 @@ class _Run:
         self.failed = False
         self._as_json = as_json
         self._fail_rank = fail_rank
-        self._events = 0
         self._opened = 0
-        self._bad = 0
         self._titles: dict[str, tuple[object, str]] = {}  # of the alerts that fire
         self._encode = msgspec.json.Encoder().encode
 
     def over(self, files: list[str], run: Replay, until_ms: int | None) -> None:
         """Read the files as one stream, tell each change, and sum up on standard error."""
-        _spare_the_collector()
-        with _progress(files) as advance:
-            sources = [iter(self._source(file, advance).read(None)) for file in files]
-            batches = in_step([self._watched(*pair) for pair in zip(files, sources, strict=True)])
-            for batch, newest_ms in self.ahead.over(batches):
-                self._tell(run.feed(batch.events, newest_ms))
-            self._tell(run.finish(until_ms))
-        if self.failed and not self._events + self._bad:
+        spare_the_collector()
+        reading = Reading(files, self.ruleset, "replay")
+        for batch, newest_ms in self.ahead.over(iter(reading)):
+            self._tell(run.feed(batch.events, newest_ms))
+        self._tell(run.finish(until_ms))
+        self.failed = self.failed or reading.failed
+        if reading.failed and not reading.events + reading.bad:
             return  # nothing could be read, and that was said
         late = f", {run.late:,} late" if run.late else ""
-        bad = f", {self._bad:,} undecodable" if self._bad else ""
-        typer.echo(f"{self._events:,} events{late}{bad}: {self._opened:,} alerts", err=True)
+        bad = f", {reading.bad:,} undecodable" if reading.bad else ""
+        typer.echo(f"{reading.events:,} events{late}{bad}: {self._opened:,} alerts", err=True)
         if run.late:
             enough = format_duration(timedelta(seconds=-(-run.latest // SECOND)))
             typer.echo(
                 f"late events are counted as well as may be; with --allowed-lateness {enough} none is late",
                 err=True,
             )
-
-    def _source(self, file: str, advance: Advance) -> FileSource:
-        decoder = Decoder(self.ruleset.fields, whole=codes_read_whole(self.ruleset))
-        return FileSource(file, decoder, progress=advance)
-
-    def _watched(self, file: str, batches: Iterator[Batch]) -> Iterator[Batch]:
-        """The batches, counted; what could not be decoded is told with its line.
-
-        A file that is missing, or damaged from some point on, fails the run at its end: what the others
-        say is told all the same.
-        """
-        while True:
-            try:
-                batch = next(batches, None)
-            except SourceUnavailable as exc:
-                typer.echo(f"tocsin: {exc}", err=True)
-                self.failed = True
-                return
-            if batch is None:
-                return
-            self._events += len(batch.events)
-            for record in batch.quarantined:
-                self._bad += 1
-                if self._bad <= SHOWN_BAD_RECORDS:
-                    typer.echo(f"{file}:{record.line}: not an event: {record.reason}", err=True)
-                elif self._bad == SHOWN_BAD_RECORDS + 1:
-                    typer.echo("(more records that are no events are only counted)", err=True)
-            yield batch
 
     def _tell(self, changes: list[Change]) -> None:
         for change in changes:
@@ -178,33 +140,6 @@ class _Run:
         if alert.status == "firing":
             self._titles[alert.id] = (told, text)
         return self._encode(as_record(alert, text))
-
-
-def _spare_the_collector() -> None:
-    """Let the garbage collector look seldom, and never at what was loaded.
-
-    Replay holds hundreds of thousands of lists and hardly a cycle: looking through them all every
-    700 new ones is a fifth of the time it takes.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(100_000, 50, 50)
-
-
-def _sorted_out(arguments: list[str], rules: list[Path] | None) -> tuple[list[str], list[Path]]:
-    """Files of events and paths of rules: `--rules a.yml b.yml` leaves b.yml among the files."""
-    more = [Path(a) for a in arguments if Path(a).suffix in RULE_SUFFIXES or (a != "-" and Path(a).is_dir())]
-    files = [a for a in arguments if Path(a) not in more]
-    if not files:
-        raise typer.BadParameter(
-            "name at least one file of events, or - for standard input", param_hint="FILE"
-        )
-    asked = [*(rules or []), *more]
-    if asked:
-        return files, asked
-    from tocsin.settings import shipped_rules
-
-    return files, shipped_rules()
 
 
 @contextmanager
@@ -236,37 +171,10 @@ def _end(number: int, frame: FrameType | None) -> None:
     raise SystemExit(128 + number)
 
 
-Advance = Callable[[int, int | None], None]  # bytes read, and of how many (None: not known)
-
-
-@contextmanager
-def _progress(files: list[str]) -> Iterator[Advance]:
-    """A bar on standard error, if a person is there to see it."""
-    console = Console(stderr=True)
-    if not console.is_terminal or files == ["-"]:
-        yield lambda _done, _total: None
-        return
-    columns = (TextColumn("replay"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    # On one terminal alerts are printed above the bar; what goes to a file must stay out of its way.
-    shared = sys.stdout.isatty()
-    with Progress(*columns, console=console, transient=True, redirect_stdout=shared) as progress:
-        task = progress.add_task(
-            "replay", total=sum(Path(f).stat().st_size for f in files if Path(f).exists())
-        )
-        yield lambda done, _total: progress.advance(task, done)
-
-
 def _one_of(value: str, allowed: Sequence[str], option: str) -> str:
     if value not in allowed:
         raise typer.BadParameter(f"{value!r} is none of: {', '.join(allowed)}", param_hint=option)
     return value
-
-
-def _duration(text: str, option: str) -> timedelta:
-    try:
-        return parse_duration(text)
-    except ValueError as exc:
-        raise typer.BadParameter(str(exc), param_hint=option) from exc
 
 
 def _moment(text: str) -> int:

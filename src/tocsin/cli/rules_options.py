@@ -23,7 +23,9 @@ OverlayFile = Annotated[
 ]
 SiteConfig = Annotated[
     Path | None,
-    typer.Option("--config", metavar="FILE", help="Take rules, overlay, lists, trusted_rules, geo from here."),
+    typer.Option(
+        "--config", metavar="FILE", help="Take rules, overlay, lists, trusted_rules, geo from here."
+    ),
 ]
 ConfigFile = Annotated[
     Path | None,
@@ -70,20 +72,22 @@ def loaded_rules(
         settings = load_settings(config)
         lists, trusted = settings.lists, settings.trusted_rules
         locator = open_databases(settings.geo)
-    return load(
-        paths_or_shipped(paths), overlay=overlay, lists=lists, trusted=trusted, locator=locator
-    )
+    return load(paths_or_shipped(paths), overlay=overlay, lists=lists, trusted=trusted, locator=locator)
 
 
-def site_rules(paths: Sequence[Path] | None, config: Path | None, overlay: Path | None) -> Loaded:
+def site_rules(
+    paths: Sequence[Path] | None, config: Path | None, overlay: Path | None, *, tried: bytes = b""
+) -> Loaded:
     """The rules as this site runs them: what is not asked for by name is as its config says.
+
+    `tried` is the text of an overlay that comes after the site's.
 
     Raises:
         RuleErrors: the mistakes in them.
         ConfigError: the config is wrong.
     """
     if config is None:
-        return loaded_rules(paths, overlay=overlay)
+        return load(paths_or_shipped(paths), overlay=overlay, tried=tried)
     from tocsin.settings import load_settings
 
     settings = load_settings(config)
@@ -93,6 +97,7 @@ def site_rules(paths: Sequence[Path] | None, config: Path | None, overlay: Path 
         lists=settings.lists,
         trusted=settings.trusted_rules,
         locator=open_databases(settings.geo),
+        tried=tried,
     )
 
 

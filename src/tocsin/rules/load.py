@@ -69,12 +69,14 @@ def load(
     catalog: Catalog | None = None,
     locator: Locator | None = None,
     some_missing: bool = False,
+    tried: bytes = b"",
 ) -> Loaded:
     """As `load_rules`, with the tests that stand in the files.
 
+    `tried` is the text of an overlay that comes after the site's.
     `some_missing`: other files, known to be missing, may hold the rules that nobody here knows.
     """
-    site = read_overlay(overlay)
+    site = read_overlay(overlay, tried)
     unread = Unread(all_lost=some_missing)
     told = [site.problems]
     docs: list[Doc] = []

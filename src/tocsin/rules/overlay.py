@@ -118,16 +118,18 @@ class Overlay:
         return sorted((one for one in self.sayings if one.is_of(meta)), key=lambda one: not one.is_glob)
 
 
-def read_overlay(path: Path | None) -> Overlay:
-    """The overlay of a file; an empty one where there is no path. Mistakes are noted in its `problems`."""
+def read_overlay(path: Path | None, more: bytes = b"") -> Overlay:
+    """The overlay of a file; an empty one where there is no path. Mistakes are noted in its `problems`.
+
+    `more` is the text of another one, which comes after it.
+    """
     problems = Problems(str(path or "overlay"))
-    if path is None:
-        return Overlay((), problems)
     try:
-        nodes = read_documents(path.read_bytes(), problems)
+        nodes = list(read_documents(path.read_bytes(), problems)) if path else []
     except OSError as exc:
         problems.error(Mark(1, 1), f"the overlay cannot be read: {exc.strerror or exc}; check the path")
         return Overlay((), problems)
+    nodes += read_documents(more, problems) if more else []
     sayings: list[Saying] = []
     for node in nodes:
         if not isinstance(node, Table):

@@ -41,7 +41,7 @@ def test_the_commands_stand_as_a_newcomer_meets_them() -> None:
     listed = help_of(()).partition("Commands:\n")[2].split("\n")
 
     assert [line.split()[0] for line in listed if line.strip()] == [
-        "run", "reload", "replay", "rules", "events", "alerts", "silence", "outbox", "quarantine",
+        "run", "reload", "replay", "tune", "rules", "events", "alerts", "silence", "outbox", "quarantine",
         "send-test", "config", "init",
     ]  # fmt: skip
 

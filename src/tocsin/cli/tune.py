@@ -1,0 +1,179 @@
+"""`tocsin tune`: what other values of a rule's params would have done."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+
+from tocsin.cli.reading import Reading, duration, sorted_out, spare_the_collector
+from tocsin.cli.rules_options import Format, OutputFormat, OverlayFile, SiteConfig, site_rules
+from tocsin.cli.table import print_table
+from tocsin.errors import TuneError
+from tocsin.rules.load import Loaded
+from tocsin.rules.made import Made
+from tocsin.rules.params import Param
+from tocsin.rules.problems import did_you_mean
+from tocsin.rules.spec import FilterDoc
+from tocsin.tune.candidates import combinations, overlay_of
+from tocsin.tune.sweep import Candidate, Row, Sweep
+
+NOW = "now"
+
+
+def tune(  # noqa: PLR0917 - a command's options are its parameters
+    rule: Annotated[str, typer.Argument(metavar="RULE", help="The rule's name or id.")],
+    more: Annotated[
+        list[str] | None, typer.Argument(metavar="[FILE…]", help="More files of events, or of rules.")
+    ] = None,
+    events: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--events",
+            metavar="FILE…",
+            help="NDJSON or a JSON array, plain, .gz or .zst; - is standard input.",
+        ),
+    ] = None,
+    param: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--param",
+            metavar="NAME=VALUES",
+            help="5:200, 5:200:5 or 5,10,20 [default: around the threshold]. Given twice: every combination.",
+        ),
+    ] = None,
+    rules: Annotated[
+        list[Path] | None,
+        typer.Option("--rules", metavar="PATH…", help="Rule files or folders [default: the shipped rules]."),
+    ] = None,
+    overlay: OverlayFile = None,
+    config: SiteConfig = None,
+    allowed_lateness: Annotated[
+        str, typer.Option(metavar="DURATION", help="How far events may be out of order.")
+    ] = "60s",
+    output: OutputFormat = Format.text,
+) -> None:
+    """What other values of a rule's params would have done, by one replay.
+
+    A row for each candidate: alerts, alerts a day (of less than a day: in all), what they are about,
+    and when the first and the last of them started. The row of the present values says "now".
+
+    Example: tocsin tune failed_logins_from_ip --events logs.ndjson.gz --param threshold=5:200
+    """
+    files, paths = sorted_out([*(events or []), *(more or [])], rules)
+    asked = paths if rules or (more and paths) else None
+    loaded = site_rules(asked, config, overlay)
+    made = _named(rule, loaded.made)
+    sweep = _sweep(made, loaded, param or [], config, overlay, allowed_lateness)
+    spare_the_collector()
+    reading = Reading(files, sweep.ruleset, "tune")
+    for batch, newest_ms in reading:
+        sweep.feed(batch, newest_ms)
+    rows = sweep.finish()
+    if output is Format.json:
+        typer.echo(msgspec.json.format(msgspec.json.encode(_record(made, rows, reading, sweep))).decode())
+    else:
+        _print(made, rows)
+        late = f", {sweep.late:,} late" if sweep.late else ""
+        bad = f", {reading.bad:,} undecodable" if reading.bad else ""
+        typer.echo(f"{reading.events:,} events{late}{bad} of {sweep.days:.1f} days", err=True)
+    raise typer.Exit(1 if reading.failed else 0)
+
+
+def _sweep(
+    made: Made,
+    loaded: Loaded,
+    asked: Sequence[str],
+    config: Path | None,
+    overlay: Path | None,
+    lateness: str,
+) -> Sweep:
+    params = made.doc.extension.params
+    threshold = made.compiled.rule.threshold
+    paths = _files(made, loaded)
+    candidates = []
+    for values in combinations(params, asked, _threshold_param(params, threshold)):
+        tried = site_rules(paths, config, overlay, tried=overlay_of(made.doc.meta.written_id or made.doc.meta.label, values))
+        candidates.append(Candidate(values, _named(made.compiled.rule.name, tried.made)))
+    return Sweep(candidates, lateness=duration(lateness, "--allowed-lateness"))
+
+
+def _threshold_param(params: Mapping[str, Param], threshold: float | None) -> str:
+    """The param that sets the threshold, as far as its value shows; empty when none does."""
+    fitting = [name for name, param in params.items() if threshold is not None and param.shown == threshold]
+    return "threshold" if "threshold" in fitting else next(iter(fitting), "")
+
+
+def _named(name: str, made: Sequence[Made]) -> Made:
+    for one in made:
+        if name in (one.compiled.rule.name, one.compiled.rule.id):
+            if one.not_running:
+                raise TuneError(f'"{name}" does not run: {one.not_running}')
+            return one
+    raise TuneError(
+        f'no rule is called "{name}"; {did_you_mean(name, [one.compiled.rule.name for one in made])}'
+    )
+
+
+def _files(made: Made, loaded: Loaded) -> list[Path]:
+    """The files that the rule is made of, those of filters included."""
+    docs = {id(doc.meta): doc.meta.file for doc in loaded.docs if isinstance(doc, FilterDoc)}
+    todo = [made]
+    while todo:
+        one = todo.pop()
+        docs |= {id(doc.meta): doc.meta.file for doc in (one.doc, *(base.doc for base in one.bases))}
+        todo += one.children
+    return [Path(file) for file in sorted(set(docs.values()))]
+
+
+def _print(made: Made, rows: Sequence[Row]) -> None:
+    names = list(rows[0].values)
+    told = [
+        (
+            *(row.values[name] for name in names),
+            NOW if _is_now(made, row) else "",
+            f"{row.alerts:,}",
+            f"{row.per_day:,.1f}",
+            f"{row.groups:,}",
+            _moment(row.first),
+            _moment(row.last),
+        )
+        for row in rows
+    ]
+    about = " + ".join(made.compiled.rule.group_by) or "groups"
+    print_table((*names, "", "alerts", "a day", about, "first", "last"), told, empty="no candidates")
+
+
+def _is_now(made: Made, row: Row) -> bool:
+    params = made.doc.extension.params
+    return all(", ".join(params[name].texts) == value for name, value in row.values.items())
+
+
+def _moment(at: datetime | None) -> str:
+    return f"{at:%Y-%m-%d %H:%M:%S}Z" if at else "-"
+
+
+def _record(made: Made, rows: Sequence[Row], reading: Reading, sweep: Sweep) -> dict[str, object]:
+    return {
+        "rule": made.compiled.rule.name,
+        "events": reading.events,
+        "undecodable": reading.bad,
+        "late": sweep.late,
+        "days": round(sweep.days, 4),
+        "candidates": [
+            {
+                "params": dict(row.values),
+                "now": _is_now(made, row),
+                "alerts": row.alerts,
+                "alerts_per_day": round(row.per_day, 4),
+                "groups": row.groups,
+                "first": row.first,
+                "last": row.last,
+            }
+            for row in rows
+        ],
+    }

@@ -1,0 +1,129 @@
+"""Which values of which params to try: `threshold=5:200`, `window=5m,10m,1h`."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from itertools import product
+
+from tocsin.errors import TuneError
+from tocsin.rules.params import Param
+from tocsin.rules.problems import did_you_mean
+
+MOST = 400  # candidates of one run
+STEPS = 20  # of a range without a step
+_LADDER = (0.25, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 5.0, 10.0)  # of what the rule says now
+
+
+def combinations(params: Mapping[str, Param], asked: Sequence[str], default: str) -> list[dict[str, str]]:
+    """Every combination of the values asked for, in order; the values as texts, by param.
+
+    Where nothing was asked, a ladder around what the param `default` says now.
+
+    Raises:
+        TuneError: a param that is none, values that are none or out of its bounds, or too many.
+    """
+    texts = [_split(text) for text in asked]
+    if not texts:
+        texts = [(default, _ladder(params[default]))] if default in params else []
+    if not texts:
+        raise TuneError("the rule has no param that sets its threshold; name one: --param NAME=5:200")
+    values = {name: _values(name, written, params) for name, written in texts}
+    found = [dict(zip(values, each, strict=True)) for each in product(*values.values())]
+    if len(found) > MOST:
+        raise TuneError(f"{len(found)} combinations are too many to compare; ask for at most {MOST}")
+    return found
+
+
+def overlay_of(rule_id: str, values: Mapping[str, str]) -> bytes:
+    """The overlay that sets them, as YAML."""
+    params = {name: _plain(text) for name, text in values.items()}
+    return json.dumps({rule_id: {"params": params}}).encode()
+
+
+def _plain(text: str) -> float | int | str:
+    try:
+        return int(text)
+    except ValueError:
+        pass
+    try:
+        number = float(text)
+    except ValueError:
+        return text
+    return number if math.isfinite(number) else text
+
+
+def _split(text: str) -> tuple[str, str]:
+    name, equals, written = text.partition("=")
+    if not equals or not name or not written:
+        raise TuneError(f"--param {text}: write NAME=FROM:TO, NAME=FROM:TO:STEP or NAME=ONE,ANOTHER")
+    return name, written
+
+
+def _values(name: str, written: str, params: Mapping[str, Param]) -> list[str]:
+    param = params.get(name)
+    if param is None:
+        raise TuneError(
+            f"the rule has no param {name}; {did_you_mean(name, params) if params else 'it has none'}"
+        )
+    found = _range(name, written, param) if ":" in written else [text.strip() for text in written.split(",")]
+    return list(dict.fromkeys(text for text in found if text))
+
+
+def _range(name: str, written: str, param: Param) -> list[str]:
+    """The values of a range, inside the param's bounds."""
+    try:
+        bounds = [float(part) for part in written.split(":")]
+    except ValueError:
+        bounds = []
+    if len(bounds) not in (2, 3) or bounds[0] > bounds[1] or (len(bounds) == 3 and bounds[2] <= 0):  # noqa: PLR2004
+        raise TuneError(
+            f"--param {name}={written}: a range is two numbers, the lower first, and maybe a step: 5:200:5"
+        )
+    low, high = max(bounds[0], _bound(param.least, -math.inf)), min(bounds[1], _bound(param.most, math.inf))
+    if low > high:
+        within = " and ".join(
+            filter(None, (param.least and f"at least {param.least}", param.most and f"at most {param.most}"))
+        )
+        raise TuneError(f"--param {name}={written}: {name} must be {within}")
+    whole = all(bound == int(bound) for bound in bounds)
+    if len(bounds) == 3:  # noqa: PLR2004
+        count = min(int((high - low) / bounds[2] + 1e-9), MOST) + 1
+        numbers = [low + step * bounds[2] for step in range(count)]
+    elif whole and high - low < STEPS:
+        numbers = [low + step for step in range(int(high - low) + 1)]
+    else:
+        now = param.shown  # what it would do beside what it does
+        here = [float(now)] if isinstance(now, int | float) and low <= now <= high else []
+        numbers = sorted([*_spread(low, high), *here])
+    return [_shown(number, whole=whole) for number in numbers]
+
+
+def _spread(low: float, high: float) -> list[float]:
+    """From low to high, each by the same factor more than the one before; from 0 on, by the same step."""
+    if low <= 0:
+        return [low + (high - low) * step / (STEPS - 1) for step in range(STEPS)]
+    return [low * (high / low) ** (step / (STEPS - 1)) for step in range(STEPS)]
+
+
+def _ladder(param: Param) -> str:
+    """Values around the present one, inside the param's bounds."""
+    value = float(param.value[0].text)
+    numbers = [value * factor for factor in _LADDER]
+    whole = value == int(value)
+    least, most = _bound(param.least, -math.inf), _bound(param.most, math.inf)
+    within = [number for number in numbers if least <= number <= most and (number >= 1 or not whole)]
+    return ",".join(_shown(number, whole=whole) for number in within) or param.value[0].text
+
+
+def _bound(text: str, none: float) -> float:
+    """A bound of a param as a number; a duration's is none here."""
+    try:
+        return float(text)
+    except ValueError:
+        return none
+
+
+def _shown(number: float, *, whole: bool) -> str:
+    return str(round(number)) if whole else f"{number:.4g}"

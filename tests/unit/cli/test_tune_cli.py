@@ -1,0 +1,137 @@
+"""`tocsin tune`: what it prints, and what it says of mistakes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from tocsin.cli.main import app
+from tocsin.errors import Error
+
+RULE = """title: Failed logins
+name: failed
+logsource: {product: auth0}
+detection: {failed: {data.type: fp}, condition: failed}
+tocsin:
+    params:
+        threshold: {default: 3, min: 2, max: 50}
+        window: {default: 10m}
+    correlate: {type: event_count, group-by: [data.ip], timespan: $window, condition: {gte: $threshold}}
+"""
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> tuple[str, str]:
+    """A rule, and six failures of one address (a minute apart) and three of another."""
+    rule, events = tmp_path / "rule.yml", tmp_path / "events.ndjson"
+    rule.write_text(RULE)
+    seen = [("203.0.113.9", minute) for minute in range(6)] + [
+        ("198.51.100.7", minute) for minute in (7, 8, 9)
+    ]
+    events.write_text(
+        "".join(
+            json.dumps(
+                {"log_id": f"e{n}", "date": f"2026-01-01T00:{minute:02d}:00.000Z", "type": "fp", "ip": ip}
+            )
+            + "\n"
+            for n, (ip, minute) in enumerate(seen)
+        )
+    )
+    return str(rule), str(events)
+
+
+def _run(files: tuple[str, str], *options: str, rule: str = "failed") -> Result:
+    return CliRunner().invoke(app, ["tune", rule, "--events", files[1], "--rules", files[0], *options])
+
+
+def _rows(result: Result) -> list[list[str]]:
+    return [line.split("\t") for line in result.stdout.splitlines()]
+
+
+def test_a_row_for_each_value_says_what_it_would_have_done(files: tuple[str, str]) -> None:
+    result = _run(files, "--param", "threshold=2,3,6,7")
+
+    assert result.exit_code == 0
+    assert _rows(result) == [
+        ["2", "", "2", "2.0", "2", "2026-01-01 00:01:00Z", "2026-01-01 00:08:00Z"],
+        ["3", "now", "2", "2.0", "2", "2026-01-01 00:02:00Z", "2026-01-01 00:09:00Z"],
+        ["6", "", "1", "1.0", "1", "2026-01-01 00:05:00Z", "2026-01-01 00:05:00Z"],
+        ["7", "", "0", "0.0", "0", "-", "-"],
+    ]
+    assert result.stderr == "9 events of 0.0 days\n"
+
+
+def test_another_timespan_counts_anew(files: tuple[str, str]) -> None:
+    rows = _rows(_run(files, "--param", "window=1m,10m", "--param", "threshold=2,3"))
+
+    assert [row[:4] for row in rows] == [
+        ["1m", "2", "", "2"], ["1m", "3", "", "0"], ["10m", "2", "", "2"], ["10m", "3", "now", "2"],
+    ]  # fmt: skip
+
+
+def test_without_a_param_the_threshold_is_tried_around_its_value(files: tuple[str, str]) -> None:
+    assert [row[0] for row in _rows(_run(files))] == ["2", "3", "4", "6", "9", "15", "30"]
+
+
+@pytest.mark.parametrize(
+    ("written", "values"),
+    [
+        ("threshold=2:5", ["2", "3", "4", "5"]),
+        ("threshold=1:4", ["2", "3", "4"]),
+        ("threshold=2:50:20", ["2", "22", "42"]),
+        ("threshold=3,3", ["3"]),
+    ],
+)
+def test_values_are_a_range_or_a_list(files: tuple[str, str], written: str, values: list[str]) -> None:
+    assert [row[0] for row in _rows(_run(files, "--param", written))] == values
+
+
+def test_as_json_it_says_the_same(files: tuple[str, str]) -> None:
+    told = json.loads(_run(files, "--param", "threshold=3,6", "--format", "json").stdout)
+
+    assert (told["rule"], told["events"], told["late"]) == ("failed", 9, 0)
+    assert told["candidates"][1] == {
+        "params": {"threshold": "6"}, "now": False, "alerts": 1, "alerts_per_day": 1.0, "groups": 1,
+        "first": "2026-01-01T00:05:00Z", "last": "2026-01-01T00:05:00Z",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--param", "treshold=3"], 'the rule has no param treshold; did you mean "threshold"?'),
+        (
+            ["--param", "threshold"],
+            "--param threshold: write NAME=FROM:TO, NAME=FROM:TO:STEP or NAME=ONE,ANOTHER",
+        ),
+        (
+            ["--param", "threshold=9:2"],
+            "--param threshold=9:2: a range is two numbers, the lower first, and maybe a step: 5:200:5",
+        ),
+        (
+            ["--param", "threshold=60:90"],
+            "--param threshold=60:90: threshold must be at least 2 and at most 50",
+        ),
+        (["--param", "threshold=2:50:0.01"], "401 combinations are too many to compare; ask for at most 400"),
+    ],
+)
+def test_a_mistake_is_told(files: tuple[str, str], options: Sequence[str], message: str) -> None:
+    result = _run(files, *options)
+
+    assert isinstance(result.exception, Error)
+    assert str(result.exception) == message
+
+
+def test_a_rule_that_nobody_knows_is_told(files: tuple[str, str]) -> None:
+    assert str(_run(files, rule="faild").exception) == 'no rule is called "faild"; did you mean "failed"?'
+
+
+def test_a_file_that_is_missing_fails_the_run(files: tuple[str, str], tmp_path: Path) -> None:
+    result = _run((files[0], str(tmp_path / "none.ndjson")))
+
+    assert result.exit_code == 1
+    assert "none.ndjson: cannot be read" in result.stderr
