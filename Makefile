@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 UV ?= uv
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help run test check lint format lock bench clean
+.PHONY: help run test check lint format lock bench fuzz clean
 .DEFAULT_GOAL := help
 
 help: ## show these commands
@@ -37,6 +37,9 @@ format: $(VENV)/.installed ## put the code in its standard form
 
 bench: $(VENV)/.installed ## measure events a second, and memory
 	@$(BIN)/python -m benchmarks.bench
+
+fuzz: $(VENV)/.installed ## a million random rule files, a million random records
+	@TOCSIN_FUZZ=1 $(BIN)/pytest -n auto tests/property/test_fuzz.py
 
 lock: ## pin the dependencies anew (needs uv)
 	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \

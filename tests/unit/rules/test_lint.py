@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 from pathlib import Path
 
 import pytest
@@ -411,6 +413,22 @@ def test_a_filter_is_judged_like_a_rule(tmp_path: Path) -> None:
     )
 
     assert told(tmp_path, text) == [f'10: "%x%" {EXPAND}']
+
+
+def _documented() -> list[tuple[str, str]]:
+    """The table of selections on the page about rule tools: `(written, told)`."""
+    lines = (ROOT / "docs" / "rule-tools.md").read_text().splitlines()
+    begins = lines.index("| written | told |") + 2
+    rows = itertools.takewhile(lambda line: line.startswith("|"), lines[begins:])
+    cells = (re.split(r" (?<!\\)\| ", row.strip("| ").replace("\\|", "\0")) for row in rows)
+    return [(written.strip("`").replace("\0", "|"), said.replace("\0", "|")) for written, said in cells]
+
+
+@pytest.mark.parametrize(("written", "said"), _documented(), ids=lambda text: text[:30])
+def test_the_page_tells_what_the_program_tells(tmp_path: Path, written: str, said: str) -> None:
+    (message,) = told(tmp_path, _selection(written))
+
+    assert said in message
 
 
 def test_of_the_files_from_elsewhere_only_real_findings_are_told() -> None:
