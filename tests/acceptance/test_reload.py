@@ -176,6 +176,42 @@ def test_a_condition_that_is_decided_at_the_end_of_a_window_begins_anew(start: S
     assert scores(script) == [("guessing", 1, True)]
 
 
+def chain(timespan: str) -> str:
+    return f"""
+title: Failed
+name: failed
+logsource: {{product: auth0}}
+detection: {{seen: {{data.type: fp}}, condition: seen}}
+---
+title: Guessing
+name: guessing
+correlation:
+    {{type: event_count, rules: [failed], group-by: [data.ip], timespan: {timespan}, condition: {{gte: 2}}}}
+level: low
+---
+title: Again and again
+name: again
+correlation:
+    {{type: event_count, rules: [guessing], group-by: [data.ip], timespan: 60s, condition: {{gte: 2}}}}
+level: medium
+"""
+
+
+@pytest.mark.parametrize(("last", "warming"), [(88, True), (89, False)])
+def test_a_correlation_of_correlations_is_warming_until_these_are_and_a_timespan_more(
+    start: Start, last: int, warming: bool
+) -> None:
+    script = start(chain("10s"))
+    script.at(10).events({"at": 8, "type": "s", "ip": IP})
+
+    answer = script.reload(chain("20s"))
+    script.at(90).events(*fails(IP, last - 6, last - 5, last))  # true at the last two
+
+    assert isinstance(answer, Changes)
+    assert answer.warming == ("again", "guessing")
+    assert [(alert.rule, alert.warming) for alert in script.alerts()] == [("again", warming)]
+
+
 @pytest.mark.parametrize(("last", "warming"), [(68, True), (69, False)])
 def test_a_rule_is_warming_until_a_window_began_after_its_state_did(
     start: Start, last: int, warming: bool

@@ -63,7 +63,7 @@ class LiveRules:
 
     @contextmanager
     def batch(self) -> Iterator[AtWork]:
-        """The rules for one batch; they stay until it ends."""
+        """The rules for one batch; they stay until it ends. Not inside another: a swap would never come."""
         with self._changed:
             self._changed.wait_for(lambda: not self._swapping)
             self._batches += 1

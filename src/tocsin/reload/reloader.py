@@ -17,7 +17,7 @@ from tocsin.engine import Engine
 from tocsin.enrichment import open_databases
 from tocsin.errors import RuleErrors
 from tocsin.model.alert import NEVER_MS
-from tocsin.model.compiled import RuleSet, WindowSpec
+from tocsin.model.compiled import RuleSet
 from tocsin.model.rule_state import RuleState, carried_on
 from tocsin.model.watermark import Watermarks
 from tocsin.protocols import Clock
@@ -194,11 +194,7 @@ def warming_until_ms(ruleset: RuleSet, states: Iterable[RuleState]) -> dict[str,
             fed = [until[matcher.of] for matcher in rule.matchers if matcher.of in until]
             began = max([*fed, since.get(spec.state, NEVER_MS)])
             if began > NEVER_MS:
-                until[spec.state] = began + _reach_ms(spec)
+                # A window that its first member opens may be the rest of one that an event not seen opened.
+                windows = 2 if spec.closes and spec.ledger is None else 1
+                until[spec.state] = began + windows * rule.rule.timespan_ms
     return until
-
-
-def _reach_ms(spec: WindowSpec) -> int:
-    """A window that its first member opens may be the rest of one that was opened by an event not seen."""
-    tumbling = spec.closes and spec.ledger is None
-    return 2 * spec.span_ms if tumbling else spec.span_ms

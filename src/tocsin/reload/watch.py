@@ -28,9 +28,10 @@ class Signature(NamedTuple):
 
 
 def signature_of(settings: Settings) -> Signature:
-    """Of every file that rules are made of: rule files, the overlay, the lists."""
+    """Of every file that rules are made of: rule files, the overlay, the lists, the geo databases."""
     unreadable: list[RuleError] = []
-    paths = [*settings.rules, *([settings.overlay] if settings.overlay else []), *settings.lists.values()]
+    overlay = [settings.overlay] if settings.overlay else []
+    paths = [*settings.rules, *overlay, *settings.lists.values(), *settings.geo]
     return Signature(frozenset(_looks(paths, unreadable)), tuple(unreadable))
 
 

@@ -199,6 +199,16 @@ def test_a_mistake_anywhere_refuses_all_and_leaves_everything(
     assert house.reloader.refused == answer
 
 
+def test_a_geo_database_that_cannot_be_read_refuses_the_set(house: House) -> None:
+    broken = house.write("geo.mmdb", "nothing of the kind").folder / "geo.mmdb"
+    house.reloader._settings = house.settings.model_copy(update={"geo": [broken]})
+
+    answer = house.reloader.reload()
+
+    assert isinstance(answer, Refused)
+    assert "geo.mmdb" in str(answer.errors[0])
+
+
 def test_a_folder_that_is_gone_or_empty_is_refused(tmp_path: Path) -> None:
     rules = tmp_path / "more"
     rules.mkdir()

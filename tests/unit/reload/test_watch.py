@@ -20,6 +20,7 @@ CHANGES: dict[str, Callable[[Path], object]] = {
     "one file": lambda folder: (folder / "one.yml").unlink(),
     "overlay": lambda folder: (folder / "overlay.yml").write_text("longer"),
     "list": lambda folder: (folder / "ips.txt").write_text("longer"),
+    "geo": lambda folder: (folder / "geo.mmdb").write_text("longer"),
     "folder gone": lambda folder: (folder / "rules").rename(folder / "gone"),
 }
 NO_CHANGES: dict[str, Callable[[Path], object]] = {
@@ -36,12 +37,13 @@ def settings(tmp_path: Path) -> Settings:
     (rules / "sub").mkdir(parents=True)
     for name in ("a.yml", "b.yaml", "sub/c.yml", "notes.txt"):
         (rules / name).write_text("x")
-    for name in ("one.yml", "overlay.yml", "ips.txt"):
+    for name in ("one.yml", "overlay.yml", "ips.txt", "geo.mmdb"):
         (tmp_path / name).write_text("x")
     return Settings(
         rules=[rules, tmp_path / "one.yml"],
         overlay=tmp_path / "overlay.yml",
         lists={"ips": tmp_path / "ips.txt"},
+        geo=[tmp_path / "geo.mmdb"],
     )
 
 
