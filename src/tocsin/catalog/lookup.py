@@ -109,7 +109,7 @@ def nearest_code(provider: str, code: str) -> str | None:
 
 
 def search(word: str) -> list[Code]:
-    """The codes of all providers that have `word` in their code, name, description or category."""
+    """The codes of all providers that have `word` in their code, name, description, category or action."""
     wanted = word.casefold()
     return [code for code in everything() if wanted in _text(code)]
 
@@ -121,7 +121,15 @@ def everything() -> list[Code]:
 
 def _text(code: Code) -> str:
     return "\n".join(
-        (code.code, code.name, code.description, code.stream_filter, *code.categories, *code.actions)
+        (
+            code.code,
+            code.name,
+            code.description,
+            code.stream_filter,
+            code.ecs.action,
+            *code.categories,
+            *code.actions,
+        )
     ).casefold()
 
 

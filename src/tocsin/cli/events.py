@@ -27,7 +27,7 @@ def events(
 
     All of them, one with all its facts, or those that have a word. Piped, it writes one code a line,
     tabs between: provider, code, outcome, categories, name, description, log-stream filter, marks,
-    actions, notes.
+    actions, notes, and what it is in ECS: action, category, type.
 
     Example: tocsin events limit_wc
     """
@@ -77,6 +77,7 @@ def _facts(code: Code) -> dict[str, str]:
         "marks": "; ".join(mark for mark, holds in marks.items() if holds),
         "actions": "; ".join(code.variants or code.actions),
         "notes": code.notes,
+        "ecs": "; ".join((code.ecs.action, " ".join(code.ecs.category), " ".join(code.ecs.type))),
     }
 
 
