@@ -30,6 +30,7 @@ class Databases:
 
     def _locate(self, address: str) -> Place | None:
         records: list[Mapping[str, Any]] = []
+        address = address.partition("/")[0]  # of a network, where it begins
         if "." in address:
             address = address.lower().removeprefix("::ffff:")  # an IPv4 address, written as IPv6
         for reader in self._readers:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from tocsin.model.compiled import CompiledRule
 from tocsin.model.place import Locator
@@ -15,6 +16,7 @@ from tocsin.rules.detections import Detection
 from tocsin.rules.inputs import fields_for, fields_read, group_readers, matchers_of
 from tocsin.rules.made import Base, Made
 from tocsin.rules.overlay import Override
+from tocsin.rules.prefixes import prefixed
 from tocsin.rules.problems import did_you_mean
 from tocsin.rules.spec import AlertSpec, CorrelationDoc, DetectionDoc, Extension, Meta
 from tocsin.rules.tree import text_of
@@ -41,11 +43,12 @@ def plain_rule(detection: Detection, override: Override, *, beside_correlation: 
         group_by=alert.key,
         resolve_after_ms=PLAIN_RESOLVE_AFTER_MS,
     )
+    key = prefixed(detection.readers(alert.key), alert.key, doc.extension.prefixes)
     compiled = CompiledRule(
         rule,
-        (detection.matcher(alert.key),),
+        (replace(detection.matcher(), group_by=key),),
         context=detection.readers(alert.context),
-        group=detection.readers(alert.key),
+        group=key,
     )
     flat = detection.flat((*alert.key, *alert.context))
     return Made(compiled, detection.fields | flat, doc, (detection,), not_running=detection.not_running)
@@ -124,6 +127,9 @@ def _counting_rule(
         severity=meta.level or _highest_level(bases),
         group_by=spec.group_by,
         timespan_ms=spec.timespan_ms,
+        chained_ms=max(
+            [base.compiled.rule.evidence_ms for base in bases if isinstance(base, Made)], default=0
+        ),
         threshold=spec.bounds.threshold,
         allow_missing=spec.allow_missing,
         resolve_after_ms=min(spec.timespan_ms, LONGEST_RESOLVE_AFTER_MS),
@@ -173,6 +179,8 @@ def _state(rule: Rule, spec: CorrelationSpec, bases: Sequence[Base]) -> str:
     values = [fields_for(spec, position, spec.fields) for position in range(len(bases))]
     about = (rule.id, selections, groups, values, spec.timespan_ms, spec.type, spec.allow_missing)
     own = CORRELATIONS[spec.type].identity(spec)
+    if spec.prefixes:
+        own = (own, sorted(spec.prefixes.items()))
     # Windows that are judged when they close are kept in another way than those that slide.
     more = (*(() if own is None else (own,)), *(() if spec.bounds.monotone else ("closes",)))
     told = repr((*about, *more))
@@ -183,7 +191,8 @@ def _selection(base: Base) -> tuple[object, ...]:
     """What is counted, told exactly; of a correlation its bounds, too: they decide what it tells."""
     if isinstance(base, Made):
         correlation = base.compiled.correlation
-        return (correlation.spec.state if correlation else "", base.spec and base.spec.bounds)
+        state, spec = correlation.spec.state if correlation else "", base.spec
+        return (state, spec and (spec.bounds if spec.own is None else (spec.bounds, spec.own)))
     return (base.doc.product, text_of(base.tree), *map(text_of, base.steps))
 
 
@@ -200,6 +209,7 @@ def _rule(
     type_: str = "detection",
     suffix: str = "",
     timespan_ms: int = 0,
+    chained_ms: int = 0,
     threshold: float | None = None,
     # A detection's `key` only says what an alert is about: no alert is lost for want of it.
     allow_missing: bool = True,
@@ -222,6 +232,7 @@ def _rule(
         falsepositives=meta.falsepositives,
         group_by=group_by,
         timespan_ms=timespan_ms,
+        chained_ms=chained_ms,
         threshold=threshold,
         allow_missing=allow_missing,
         headline=alert.title or _literal(meta.title),

@@ -286,6 +286,7 @@ def _lost_alert(extension: Extension) -> Mapping[str, str]:
     alert = extension.alert
     said: Sequence[tuple[str, object, str]] = (
         ("params", extension.params, "knobs: their values are written in"),
+        ("prefixes", extension.prefixes, "IPv6 addresses by network: Sigma counts each address"),
         ("alert.key", alert.key, "what one alert is about: Sigma alerts at every event"),
         ("alert.severity", alert.severity, "a severity that rises with the score: only level is left"),
         ("alert.resolve_after", alert.resolve_after_ms is not None, "how long an alert lasts"),

@@ -10,6 +10,7 @@ from tocsin.rules.cases import read_cases
 from tocsin.rules.correlation_spec import read_correlation
 from tocsin.rules.document import Table
 from tocsin.rules.params import Param, substituted
+from tocsin.rules.prefixes import read_prefixes, warn_of_unused
 from tocsin.rules.section import Section
 from tocsin.rules.spec import AlertSpec, Extension, severity_at
 from tocsin.sandbox import TemplateFailure, compile_template
@@ -30,16 +31,24 @@ def read_extension(section: Section | None, params: Mapping[str, Param], *, corr
     category = section.scalars("category")
     if correlation and category:
         section.wrong("category", "a correlation has no events of its own; name the category in its rules")
+    networks = _substituted(section, "prefixes", params)
+    prefixes = read_prefixes(networks)
+    if counting is not None and prefixes:
+        counting = replace(counting, prefixes=prefixes)
     alert = _substituted(section, "alert", params)
     alerting = _alert(alert, counts=correlation or correlate is not None) if alert else AlertSpec()
     found = Extension(
         params=params,
         categories=category,
         correlate=counting,
+        prefixes=prefixes,
         # What the bounds mean depends on how matches are counted: after a mistake nobody knows.
         alert=replace(alerting, severity=()) if correlate and not counting else alerting,
         tests=read_cases(section),
     )
+    if not correlation:
+        counted = (*counting.group_by, *counting.fields) if counting else ()
+        warn_of_unused(networks, (*counted, *alerting.key))
     section.done()
     return found
 

@@ -13,6 +13,7 @@ from tocsin.model.place import Locator
 from tocsin.rules.correlations import CORRELATIONS
 from tocsin.rules.correlations.kind import CorrelationSpec, Input
 from tocsin.rules.made import Base, Made
+from tocsin.rules.prefixes import prefixed
 
 
 def matchers_of(spec: CorrelationSpec, bases: Sequence[Base], locator: Locator | None) -> tuple[Matcher, ...]:
@@ -68,7 +69,12 @@ def _matcher(spec: CorrelationSpec, base: Base, position: int, step: int | None)
     values = fields_for(spec, position, spec.fields)
     if isinstance(base, Made):
         return _chained(base, groups, values)
-    return base.matcher(groups, values, step=step)
+    matcher = base.matcher(groups, values, step=step)
+    return replace(
+        matcher,
+        group_by=prefixed(matcher.group_by, spec.group_by, spec.prefixes),
+        value=prefixed(matcher.value, spec.fields, spec.prefixes),
+    )
 
 
 def _chained(child: Made, groups: Sequence[str], values: Sequence[str]) -> Matcher:
@@ -92,7 +98,7 @@ def _real_readers(spec: CorrelationSpec, base: Base, position: int) -> tuple[Rea
     if isinstance(base, Made):
         rule = base.compiled.rule
         return tuple(base.compiled.group[rule.group_by.index(name)] for name in named)
-    return base.readers(named)
+    return prefixed(base.readers(named), spec.group_by, spec.prefixes)
 
 
 def _first_of(each: Sequence[Reader]) -> Reader:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from tocsin.rules.correlation_spec import read_correlation
 from tocsin.rules.document import Items, Node, Scalar, Table, read_documents
@@ -98,6 +99,8 @@ def _correlation(root: Section, meta: Meta, chosen: Chosen | None) -> Correlatio
     spec = read_correlation(section, params) if section else None
     references = _references(section) if section else ()
     extension = read_extension(tocsin, params, correlation=True)
+    if spec is not None and extension.prefixes:
+        spec = replace(spec, prefixes=extension.prefixes)
     return CorrelationDoc(meta, changed.table, spec, root.flag("generate"), extension, problems, references)
 
 

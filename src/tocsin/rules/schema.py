@@ -13,6 +13,7 @@ from tocsin.model.rule import SEVERITIES
 from tocsin.rules.cases import MOST_EVENTS
 from tocsin.rules.extension import LONGEST_TITLE
 from tocsin.rules.modifiers import MODIFIERS
+from tocsin.rules.prefixes import BITS
 from tocsin.rules.schema_correlations import correlate_schema, correlation_schema, type_schemas
 
 Schema = dict[str, object]
@@ -220,6 +221,13 @@ def _tocsin() -> Schema:
             },
             "category": _told("Only events of these categories of the catalogue.", _ref("texts")),
             "correlate": _ref("correlate"),
+            "prefixes": {
+                "description": "Group and count IPv6 addresses by network: bits by field, like data.ip: 64.",
+                "type": "object",
+                "additionalProperties": {
+                    "anyOf": [{"type": "integer", "minimum": 1, "maximum": BITS}, _ref("param")]
+                },
+            },
             "alert": _told("What the alert is and says.", _ref("alert")),
             "tests": {"description": "Proof that it works.", "type": "array", "items": _ref("test")},
         }

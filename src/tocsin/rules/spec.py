@@ -69,6 +69,7 @@ class Extension:
     params: Mapping[str, Param] = field(default_factory=dict)
     categories: tuple[Scalar, ...] = ()
     correlate: CorrelationSpec | None = None
+    prefixes: Mapping[str, int] = field(default_factory=dict)
     alert: AlertSpec = field(default_factory=AlertSpec)
     tests: tuple[Case, ...] = ()
 

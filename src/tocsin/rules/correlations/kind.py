@@ -55,6 +55,7 @@ class CorrelationSpec:
     generate: bool = False
     steps: tuple[Scalar, ...] = ()
     own: object = None
+    prefixes: Mapping[str, int] = field(default_factory=dict)  # bits of IPv6 networks, by field as written
 
 
 class Reading(NamedTuple):
