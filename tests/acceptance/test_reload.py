@@ -225,6 +225,16 @@ def test_a_rule_is_warming_until_a_window_began_after_its_state_did(
     assert scores(script) == [("guessing", 2, warming)]
 
 
+def test_events_ahead_of_our_clock_are_known_to_be_missing_too(start: Start) -> None:
+    script = start(rule("other"))
+    script.at(10).events(*fails(IP, 40, 41))  # their clock is half a minute ahead of ours
+
+    script.reload(files(rule("other"), rule(gte=2)))
+    script.at(75).events(*fails(IP, 99, 100))
+
+    assert scores(script) == [("guessing", 2, True)]
+
+
 def test_a_restart_with_the_same_rules_forgets_nothing_and_warms_nothing(start: Start) -> None:
     start().at(10).events(*fails(IP, 6, 7, 8, 9))
 

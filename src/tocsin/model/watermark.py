@@ -39,6 +39,7 @@ class Watermarks:
     _progress: dict[tuple[str, str], _Progress] = field(default_factory=dict)
     _drained: dict[str, bool] = field(default_factory=dict)
     _read_empty: set[str] = field(default_factory=set)  # sources read to their end since they were opened
+    _ahead_ms: int = NEVER_MS  # the newest event time as the records said it, ahead of the clock or not
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def restore(self, source: str, newest_ms: Mapping[str, int], lateness: timedelta, now: datetime) -> None:
@@ -57,8 +58,10 @@ class Watermarks:
         A time ahead of the clock counts as now: one record with a future date must not make what
         happens at present late.
         """
-        newest = min(max(times_ms), to_ms(now))
+        said = max(times_ms)
+        newest = min(said, to_ms(now))
         with self._lock:
+            self._ahead_ms = max(self._ahead_ms, said)
             progress = self._progress.get((source, tenant))
             if progress is None:
                 self._progress[source, tenant] = _Progress(newest, NEVER_MS, lateness // MS, now)
@@ -86,9 +89,9 @@ class Watermarks:
             return {tenant: p.newest_ms for (name, tenant), p in self._progress.items() if name == source}
 
     def newest_of_all(self) -> int:
-        """The newest event time of any source and tenant; `NEVER_MS` while there was none."""
+        """The newest time of any event that was evaluated, be it ahead of the clock; `NEVER_MS`: none was."""
         with self._lock:
-            return max((progress.newest_ms for progress in self._progress.values()), default=NEVER_MS)
+            return max([self._ahead_ms, *(progress.newest_ms for progress in self._progress.values())])
 
     def tenants(self) -> list[str]:
         """Every tenant seen."""
