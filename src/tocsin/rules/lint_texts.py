@@ -17,6 +17,7 @@ _PLACES = {"contains": "holds", "startswith": "begins with", "endswith": "ends w
 _TIMES = {"minute": (0, 59), "hour": (0, 23), "day": (1, 31), "week": (1, 53), "month": (1, 12)}
 _DOTTED = frozenset(MODIFIERS) - {"all", "i", "m", "s", *_TIMES, "year"}  # which are fields' names, too
 _PARTIAL = re.compile(r"\d{1,3}(?:\.\d{1,3}){1,2}")
+_ADDRESS_LIKE = re.compile(r"[0-9A-Fa-f]{0,4}[.:]")
 _LONGEST_ADDRESS = 64
 _MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")
 
@@ -43,7 +44,7 @@ def pattern_told(field: str, chain: Chain, value: Scalar) -> str:
 
 def address_told(field: str, chain: Chain, value: Scalar) -> str:
     """An address or a network that is compared as text, or that holds none of what it seems to."""
-    if len(value.text) > _LONGEST_ADDRESS or not (value.text[:1].isalnum() or value.text[:1] == ":"):
+    if len(value.text) > _LONGEST_ADDRESS or _ADDRESS_LIKE.match(value.text) is None:
         return ""
     if chain.kind == "cidr":
         return _network_told(value.text)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Container, Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from tocsin.rules.document import Entry, Items, Node, Scalar, Table
 from tocsin.rules.fields import ELEMENTS
@@ -17,23 +17,19 @@ from tocsin.rules.yaml_mistakes import spaceless
 _BRACED = re.compile(r"\{[A-Za-z_][A-Za-z0-9_ -]*\}|<[A-Z_][A-Z0-9_ -]*>")
 _PERCENT = re.compile(r"%[A-Za-z0-9_.-]+%")
 _DOLLAR = re.compile(r"\$([A-Za-z_][A-Za-z0-9_.-]*)")
+_MARKS = frozenset("{<%$")  # without which a text is none of these
 # Booleans of YAML 1.1, which are text in YAML 1.2, and so here.
 _ONCE_BOOLEAN = {"yes": "true", "on": "true", "no": "false", "off": "false"}
 _LOWER, _UPPER = ("gt", "gte"), ("lt", "lte")
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
-    """One item of a map: `field|chain: values`."""
+class Item(NamedTuple):
+    """One item of a map, `field|chain: values`; of its values those that are single."""
 
     field: str
     chain: Chain
     entry: Entry
-
-    @property
-    def values(self) -> list[Scalar]:
-        """Its values, those that are single."""
-        return [*_values(self.entry.node)]
+    values: tuple[Scalar, ...]
 
 
 def lint_selection(node: Node, problems: Problems, params: Container[str]) -> None:
@@ -53,7 +49,8 @@ def _map(items: list[Item], problems: Problems, params: Container[str]) -> None:
     for item in items:
         alike[item.field].append(item)
     for item in items:
-        others = [other for other in alike[item.field] if other is not item]
+        same = alike[item.field]
+        others = [other for other in same if other is not item] if len(same) > 1 else []
         for scalar in item.values:
             _placeholder(scalar, item.chain, problems, params)
             if not item.field and not item.chain.expand:
@@ -62,7 +59,8 @@ def _map(items: list[Item], problems: Problems, params: Container[str]) -> None:
             _of_field(item, others, problems)
     _elements(items, problems)
     for some in alike.values():
-        _nothing_between(some, problems)
+        if len(some) > 1:
+            _nothing_between(some, problems)
 
 
 def _of_field(item: Item, others: list[Item], problems: Problems) -> None:
@@ -86,15 +84,13 @@ def _items(entries: dict[str, Entry]) -> Iterator[Item]:
     for key, entry in entries.items():
         parsed = parse_key(key, entry.key_mark, ignored)
         if parsed is not None:
-            yield Item(*parsed, entry)
+            yield Item(*parsed, entry, _values(entry.node))
 
 
-def _values(node: Node) -> Iterator[Scalar]:
-    match node:
-        case Scalar():
-            yield node
-        case Items(items):
-            yield from (item for item in items if isinstance(item, Scalar))
+def _values(node: Node) -> tuple[Scalar, ...]:
+    if isinstance(node, Items):
+        return tuple(item for item in node.items if isinstance(item, Scalar))
+    return (node,) if isinstance(node, Scalar) else ()
 
 
 def _keyword(node: Scalar, problems: Problems, params: Container[str]) -> None:
@@ -115,6 +111,8 @@ def _placeholder(scalar: Scalar, chain: Chain, problems: Problems, params: Conta
     if chain.kind in ("re", "exists", "fieldref"):
         return
     text = scalar.text.strip()
+    if _MARKS.isdisjoint(text):
+        return
     named = _DOLLAR.fullmatch(text)
     if found := _BRACED.search(text):
         told = f'"{found[0]}" is a placeholder that no event says; put your own value there'
