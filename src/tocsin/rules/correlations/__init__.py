@@ -10,6 +10,7 @@ from tocsin.rules.correlations.kind import CorrelationType
 from tocsin.rules.correlations.ratio import RATIO
 from tocsin.rules.correlations.sequence import SEQUENCE
 from tocsin.rules.correlations.shape import SHAPE
+from tocsin.rules.correlations.spike import SPIKE
 from tocsin.rules.correlations.temporal import TEMPORAL
 from tocsin.rules.correlations.temporal_ordered import TEMPORAL_ORDERED
 from tocsin.rules.correlations.value_avg import VALUE_AVG
@@ -27,6 +28,7 @@ CORRELATIONS: dict[str, CorrelationType] = {
     "value_avg": VALUE_AVG,
     "value_percentile": VALUE_PERCENTILE,
     "value_median": VALUE_MEDIAN,
+    "spike": SPIKE,
     "first_seen": FIRST_SEEN,
     "absence": ABSENCE,
     "geo_velocity": GEO_VELOCITY,
