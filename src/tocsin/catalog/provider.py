@@ -17,6 +17,7 @@ class Provider:
     the (dotted) vendor fields that may hold it, the best first. `outcomes` maps a vendor field to
     what its (case-folded) texts say of an event's outcome, whatever the event's code says.
     An empty `code_field`: the records have no codes of a vendor, and there is no catalogue.
+    `signs` are top-level fields that no other provider's records have.
     """
 
     name: str
@@ -25,6 +26,7 @@ class Provider:
     time_fields: tuple[str, ...]
     code_field: str
     tenant_field: str
+    signs: tuple[str, ...]
     prefix: str = ""
     ecs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     outcomes: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
@@ -43,6 +45,7 @@ PROVIDERS: dict[str, Provider] = {
         ("date",),
         "type",
         "tenant_name",
+        signs=("log_id", "date"),
         prefix="data.",
         ecs={
             "error.message": ("details.error.message", "details.error.reason"),
@@ -73,6 +76,7 @@ PROVIDERS: dict[str, Provider] = {
         ("createdAt",),
         "eventKey",
         "tenantId",
+        signs=("frontegg_id", "eventKey", "createdAt"),
         ecs={
             "message": ("description", "message"),
             "organization.id": ("tenantId", "eventContext.tenantId"),
@@ -91,5 +95,12 @@ PROVIDERS: dict[str, Provider] = {
         ("@timestamp",),
         "",
         "organization.id",
+        signs=("@timestamp",),
     ),
 }
+
+
+def provider_of(record: Mapping[str, object]) -> str | None:
+    """Whose record it is, by what only theirs have; None where it cannot be told."""
+    told = (one.name for one in PROVIDERS.values() if any(sign in record for sign in one.signs))
+    return next(told, None)

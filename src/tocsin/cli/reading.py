@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import typer
@@ -19,6 +20,7 @@ from tocsin.model.compiled import RuleSet
 from tocsin.protocols import Batch
 from tocsin.sources.decode import Decoder
 from tocsin.sources.file import FileSource
+from tocsin.sources.guess import GuessingDecoder
 from tocsin.tune.replay import codes_read_whole, in_step
 
 SHOWN_BAD_RECORDS = 20
@@ -46,7 +48,9 @@ class Reading:
             yield from in_step([self._batches(file, advance) for file in self._files])
 
     def _batches(self, file: str, advance: Advance) -> Iterator[Batch]:
-        decoder = Decoder(self._ruleset.fields, whole=codes_read_whole(self._ruleset))
+        decoder = GuessingDecoder(
+            partial(_decoder, self._ruleset.fields, whole=codes_read_whole(self._ruleset))
+        )
         batches = FileSource(file, decoder, progress=advance).read(None)
         while True:
             try:
@@ -65,6 +69,10 @@ class Reading:
                 elif self.bad == SHOWN_BAD_RECORDS + 1:
                     typer.echo("(more records that are no events are only counted)", err=True)
             yield batch
+
+
+def _decoder(fields: frozenset[str], provider: str, *, whole: frozenset[str] | None) -> Decoder:
+    return Decoder(fields, provider=provider, whole=whole)
 
 
 def spare_the_collector() -> None:

@@ -21,9 +21,9 @@ from tocsin.rules.facts import facts_of
 from tocsin.rules.made import Made
 from tocsin.rules.problems import did_you_mean
 from tocsin.sources.decode import Decoder
+from tocsin.sources.guess import GuessingDecoder
 from tocsin.telemetry import visible
 
-DEFAULT_PROVIDER = "auth0"  # of a rule for any product
 LONGEST_SEEN = 200  # characters of a value
 MOST_SEEN = 5  # members of an array
 Line = Sequence[tuple[str, str]]  # its pieces: text and style
@@ -78,12 +78,17 @@ def _events(file: Path, made: Made) -> Sequence[Event]:
     except OSError as exc:
         raise Error(f"{file}: cannot be read: {exc.strerror or exc}; check the path") from exc
     product = made.compiled.rule.product
-    provider = product if product in PROVIDERS else DEFAULT_PROVIDER
-    events, bad = Decoder(made.fields, provider=provider).decode_body(data, now_ms=None)
+    decoder = (
+        Decoder(made.fields, provider=product)
+        if product in PROVIDERS
+        else GuessingDecoder(lambda provider: Decoder(made.fields, provider=provider))
+    )
+    events, bad = decoder.decode_body(data, now_ms=None)
     for record in bad:
         typer.echo(visible(f"{file}:{record.line}: not an event: {record.reason}"), err=True)
     if not events:
-        raise Error(f"{file}: holds no event of {provider}; give it whole records, with id and date")
+        whose = f" of {product}" if product in PROVIDERS else ""
+        raise Error(f"{file}: holds no event{whose}; give it whole records, with id and date")
     return events
 
 

@@ -17,12 +17,12 @@ from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, Protocol, cast
 
 from tocsin.errors import SourceUnavailable
 from tocsin.model.event import Event
 from tocsin.protocols import Batch, Position, Quarantined
-from tocsin.sources.decode import Decoder
+from tocsin.sources.decode import Decoded
 from tocsin.sources.envelopes import is_spread, split_body, split_lines
 from tocsin.sources.limits import MAX_RECORD
 
@@ -42,6 +42,13 @@ _DAMAGED = (gzip.BadGzipFile, zlib.error, zstd.ZstdError, EOFError)
 Progress = Callable[[int, int | None], None]
 
 
+class RecordsDecoder(Protocol):
+    """What turns records into events."""
+
+    def decode_records(self, records: list[bytes], *, first: int, now_ms: int | None) -> Decoded:
+        """The events, and the records that are none; `first` is the number of the first."""
+
+
 def demo_records() -> bytes:
     """The bundled demo as NDJSON: a real attack on a server, told as Auth0 records (demo/SOURCES.md)."""
     return files("tocsin.sources").joinpath("demo", "ssh_attack_as_auth0.ndjson").read_bytes()
@@ -57,7 +64,7 @@ class FileSource:
     def __init__(
         self,
         path: str | Path,
-        decoder: Decoder,
+        decoder: RecordsDecoder,
         *,
         name: str = "",
         allowed_lateness: timedelta = timedelta(seconds=60),
