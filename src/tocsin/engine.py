@@ -10,11 +10,12 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+from tocsin.grouping import Groups
 from tocsin.matching import EventBatch
 from tocsin.model.alert import NEVER_MS, Reader, Triggers
 from tocsin.model.compiled import CompiledRule, Correlation, RuleSet, WindowSpec
 from tocsin.model.event import Event
-from tocsin.model.fed import fed_by
+from tocsin.model.fed import counted_by, instants_of
 from tocsin.protocols import Counted, EvidenceStore, Observations, Sighted, Windows
 
 
@@ -63,7 +64,7 @@ class Engine:
                 closed = self._windows.due(
                     tenant, closing, watermark_ms=watermark_ms, committed_ms=committed_ms
                 )
-                found += self._true(tenant, closed, {}, NEVER_MS)
+                found += self._true(tenant, closed, (), NEVER_MS)
             triggers += self._passed_on(batch, found)
         return triggers
 
@@ -77,23 +78,32 @@ class Engine:
         """Show the batch to the windows of these rules; what it made true at once."""
         seen: list[Observations] = []
         sighted: dict[str, Sighted] = {}
+        below: dict[str, Sighted] = {}  # by the rules that these count
         for counting in level:
+            state = counting.spec.state
             matched = batch.seen_by(counting.rule, counting.spec)
             if matched is not None:
-                state, recalled_ms = counting.spec.state, counting.rule.rule.timespan_ms
-                seen.append(matched.observations)
-                sighted[state] = Sighted(
-                    state, recalled_ms, counting.readers, matched.groups, counting.rule.rule.context
-                )
-        if not seen:
+                if matched.observations.groups or matched.observations.members:
+                    seen.append(matched.observations)
+                sighted[state] = counting.sighted(matched.groups)
+            if counting.depth and (groups := batch.witnessed_by(counting.rule)):
+                below[state] = counting.sighted(groups)
+        if not sighted and not below:
             return []
-        counted = self._windows.observe(tenant, seen, committed_ms=committed_ms)
-        kept = _worth_keeping(sighted, counted, self._evidence.from_size)
+        counted = self._windows.observe(tenant, seen, committed_ms=committed_ms) if seen else []
+        kept = [*_worth_keeping(sighted, counted, self._evidence.from_size), *below.values()]
         self._evidence.remember(tenant, kept, newest_ms=newest_ms, committed_ms=committed_ms)
-        return list(self._true(tenant, counted, sighted, committed_ms))
+        for one in kept:
+            if one.state in self._feeding:
+                batch.witnessed[one.state] += counted_by(self._by_state[one.state].rule.rule, one.groups)
+        return list(self._true(tenant, counted, [sighted, below], committed_ms))
 
     def _true(
-        self, tenant: str, counted: Iterable[Counted], sighted: Mapping[str, Sighted], late_before_ms: int
+        self,
+        tenant: str,
+        counted: Iterable[Counted],
+        sighted: Sequence[Mapping[str, Sighted]],
+        late_before_ms: int,
     ) -> Iterator[Triggers]:
         """The groups whose windows reach the rule's threshold."""
         for state, group, windows, _, floored in counted:
@@ -102,7 +112,9 @@ class Engine:
             counting = self._by_state[state]
             instants = counting.correlation.true(windows)
             if instants:
-                events = sighted[state].groups.get(group, []) if state in sighted else []
+                events = [
+                    event for some in sighted if state in some for event in some[state].groups.get(group, ())
+                ]
                 rule, readers = counting.rule.rule, counting.readers
                 yield Triggers(rule, tenant, group, instants, events, readers, state, floored, late_before_ms)
 
@@ -112,7 +124,7 @@ class Engine:
             return list(triggers)
         for trigger in triggers:
             if trigger.state in self._feeding:
-                batch.feed(trigger.state, fed_by(trigger))
+                batch.fed[trigger.state] += instants_of(trigger)
         return [trigger for trigger in triggers if self._by_state[trigger.state].rule.alerts]
 
 
@@ -128,6 +140,11 @@ class _Counting(NamedTuple):
     def depth(self) -> int:
         """See `CompiledRule.depth`."""
         return self.rule.depth
+
+    def sighted(self, groups: Groups) -> Sighted:
+        """These events as evidence keeps them."""
+        rule = self.rule.rule
+        return Sighted(self.spec.state, rule.evidence_ms, self.readers, groups, rule.context)
 
 
 def _counting(rule: CompiledRule, correlation: Correlation, *, exact: bool) -> _Counting:

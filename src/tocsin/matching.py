@@ -7,7 +7,7 @@ grouping. Nothing is done an event at a time that can be done a batch at a time.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter
 from typing import NamedTuple
 
@@ -30,34 +30,46 @@ Members = Mapping[str, list[Seen]]
 
 
 class Matched(NamedTuple):
-    """One rule's groups in a batch, as events and as what its windows count of them."""
+    """One rule's groups in a batch, as events worth showing and as what its windows count of them."""
 
     groups: Groups
     observations: Observations
 
 
 class EventBatch:
-    """The events of a batch, and what they made other correlations tell (`feed`)."""
+    """The events of a batch, and what correlations of them tell those that count them.
+
+    `fed` are instants, by the state of who told them; `witnessed` the events that it counted.
+    """
 
     def __init__(self, events: Sequence[Event]) -> None:
         self._by_code: dict[tuple[str, str], list[Event]] = defaultdict(list)
         for event in events:
             self._by_code[event.provider, event.code].append(event)
-        self._fed: dict[str, list[Event]] = defaultdict(list)
+        self.fed: dict[str, list[Event]] = defaultdict(list)
+        self.witnessed: dict[str, list[Event]] = defaultdict(list)
         self._candidates: dict[tuple[str, frozenset[str] | None], list[Event]] = {}
         self._grouped: dict[tuple[object, ...], Grouped] = {}
         self._counts: dict[tuple[object, ...], Counts] = {}
-
-    def feed(self, state: str, told: Iterable[Fed]) -> None:
-        """What the correlation of this state told; rules that count it see it from now on."""
-        self._fed[state].extend(told)
 
     def seen_by(self, rule: CompiledRule, spec: WindowSpec) -> Matched | None:
         """A counting rule's groups; None when it sees nothing here."""
         found = self._members(rule, spec) if spec.ledger else self._counted(rule, spec)
         if found is None or not rule.depth:
             return found
-        return found._replace(groups={key: _told_of(events) for key, events in found.groups.items()})
+        return found._replace(groups={key: _real(events) for key, events in found.groups.items()})
+
+    def witnessed_by(self, rule: CompiledRule) -> Groups:
+        """The events that the correlations counted which this one counts, by its own groups."""
+        found: dict[str, list[Event]] = defaultdict(list)
+        for matcher in rule.matchers:
+            told = self.witnessed.get(matcher.of)
+            if told:
+                grouped = grouped_by(told, matcher.group_by, allow_missing=rule.rule.allow_missing)
+                for group, some in grouped.groups.items():
+                    for one in some:
+                        found[group] += one.events if isinstance(one, Fed) else ()
+        return found
 
     def _counted(self, rule: CompiledRule, spec: WindowSpec) -> Matched | None:
         if len(rule.matchers) == 1:
@@ -67,10 +79,11 @@ class EventBatch:
         joined: dict[str, list[tuple[int, str]]] = {}
         for matcher in rule.matchers:
             groups, counts = self._of_matcher(rule.rule, matcher, spec)
-            for key in counts:
-                every[key] = [*every.get(key, ()), *groups[key]]
-                joined[key] = [*joined.get(key, ()), *counts[key]]
-        return Matched(every, Observations(spec, joined)) if joined else None
+            for key, events in groups.items():
+                every[key] = [*every.get(key, ()), *events]
+            for key, some in counts.items():
+                joined[key] = [*joined.get(key, ()), *some]
+        return Matched(every, Observations(spec, joined)) if every else None
 
     def _members(self, rule: CompiledRule, spec: WindowSpec) -> Matched | None:
         every: dict[str, list[Event]] = {}
@@ -78,10 +91,14 @@ class EventBatch:
         for matcher in rule.matchers:
             for key, events in self.groups_of(rule.rule, matcher).items():
                 members = matcher.seen(events) if matcher.seen else []
-                if members:
+                if len(members) < len(events):
+                    left_out = len(events) - len(members)
+                    telemetry.OBSERVATIONS_WITHOUT_GROUP.labels(rule=rule.rule.name).inc(left_out)
+                if matcher.shown:
                     every.setdefault(key, []).extend(events)
+                if members:
                     joined.setdefault(key, []).extend(members)
-        return Matched(every, Observations(spec, {}, joined)) if joined else None
+        return Matched(every, Observations(spec, {}, joined)) if every or joined else None
 
     def _of_matcher(self, rule: Rule, matcher: Matcher, spec: WindowSpec) -> tuple[Groups, Counts]:
         groups = self.groups_of(rule, matcher)
@@ -97,7 +114,7 @@ class EventBatch:
 
     def groups_of(self, rule: Rule, matcher: Matcher) -> Groups:
         """The events a matcher matches, by group key."""
-        candidates = self._fed.get(matcher.of, []) if matcher.of else self._of_codes(matcher)
+        candidates = self.fed.get(matcher.of, []) if matcher.of else self._of_codes(matcher)
         if not candidates:
             return {}
         if matcher.matches is not None or matcher.of:
@@ -128,13 +145,9 @@ class EventBatch:
         return events
 
 
-def _told_of(events: Sequence[Event]) -> list[Event]:
-    """The events themselves, where what was counted are another correlation's instants."""
-    found: dict[str, Event] = {}
-    for event in events:
-        for real in event.events if isinstance(event, Fed) else (event,):
-            found.setdefault(real.id, real)
-    return list(found.values())
+def _real(events: Sequence[Event]) -> list[Event]:
+    """Without the instants of other correlations."""
+    return [event for event in events if not isinstance(event, Fed)]
 
 
 def _matches(matches: Callable[[Event], bool], event: Event, rule: Rule) -> bool:

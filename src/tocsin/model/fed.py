@@ -2,41 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 
 from tocsin.model.alert import Reader, Triggers
 from tocsin.model.event import Event
+from tocsin.model.rule import Rule
 
 VALUE_SEPARATOR = "\x1f"  # between the parts of a group key or of a counted tuple
 
 
 class Fed(Event, kw_only=True, eq=False, gc=False):
-    """An instant at which a correlation was true, as an event for those that count it.
+    """What a correlation tells those that count it, as an event of theirs.
 
-    `parts` are the values of its group-by fields (case-folded), `score` what it came to, `events`
-    what the batch held of that group.
+    `parts` are the values of its group-by fields (case-folded). It is either an instant at which it
+    was true, or has `events`: those that it counted of that group, for evidence.
     """
 
     parts: tuple[str, ...] = ()
-    score: float = 0.0
-    events: tuple[Event, ...] = ()
+    events: Sequence[Event] = ()
 
 
-def fed_by(triggers: Triggers) -> Iterator[Fed]:
+def instants_of(triggers: Triggers) -> Iterator[Fed]:
     """The instants of these triggers; those of one group and time have one id, whoever tells them."""
-    fields = len(triggers.rule.group_by)
-    parts = tuple(triggers.group.split(VALUE_SEPARATOR)) if fields else ()
-    events = tuple(triggers.events)
-    for at_ms, score in triggers.instants:
-        yield Fed(
-            id=f"{triggers.state}:{triggers.group}:{at_ms}",
-            time_ms=at_ms,
-            tenant=triggers.tenant,
-            parts=parts,
-            score=score,
-            events=events,
-        )
+    parts = _parts(triggers.rule, triggers.group)
+    for at_ms, _ in triggers.instants:
+        id_ = f"{triggers.state}:{triggers.group}:{at_ms}"
+        yield Fed(id=id_, time_ms=at_ms, tenant=triggers.tenant, parts=parts)
+
+
+def counted_by(rule: Rule, groups: Mapping[str, Sequence[Event]]) -> Iterator[Fed]:
+    """The events that this rule counted, by group."""
+    for group, events in groups.items():
+        yield Fed(parts=_parts(rule, group), events=events)
+
+
+def _parts(rule: Rule, group: str) -> tuple[str, ...]:
+    if len(rule.group_by) == 1:
+        return (group,)  # whatever a stranger wrote into it
+    return tuple(group.split(VALUE_SEPARATOR)) if rule.group_by else ()
 
 
 @lru_cache(maxsize=256)

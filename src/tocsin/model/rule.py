@@ -30,7 +30,8 @@ class Rule:
 
     `name` is how it is shown: Sigma's `name`, else `id`, else `title`. `group_by` holds the fields
     as written in the file. `type` is `detection` or a correlation type. `resolve_after_ms` is the
-    quiet time that ends an episode; `for_ms` how long an episode must last before it fires.
+    quiet time that ends an episode; `for_ms` how long an episode must last before it fires. What a
+    correlation of correlations counts may have begun `chained_ms` before its own timespan.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Rule:
     falsepositives: tuple[str, ...] = ()
     group_by: tuple[str, ...] = ()
     timespan_ms: int = 0
+    chained_ms: int = 0
     threshold: float | None = None
     allow_missing: bool = False
     headline: str = ""  # the Jinja2 source of an alert's title
@@ -59,6 +61,11 @@ class Rule:
     severity_bounds: tuple[SeverityBound, ...] = ()
     resolve_after_ms: int = 900_000
     for_ms: int = 0
+
+    @property
+    def evidence_ms(self) -> int:
+        """How far before an instant at which it is true the events lie that made it so."""
+        return self.timespan_ms + self.chained_ms
 
     def score_within(self, severity: str) -> float:
         """The highest score that asks for no more than this severity."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import dropwhile
 
 from tocsin.model.place import Locator
 from tocsin.rules.compile import correlation_rule
@@ -15,6 +16,7 @@ from tocsin.rules.overlay import Overlay
 from tocsin.rules.spec import CorrelationDoc, DetectionDoc, Doc
 
 DEEPEST = 10  # correlations of a chain
+_FURTHEST = 50  # correlations that are followed down before the chain is given up
 
 Path = tuple[CorrelationDoc, ...]
 
@@ -74,16 +76,17 @@ class Chains:
         if isinstance(meant, DetectionDoc):
             return self._detections.get(id(meant))  # None: it has a mistake of its own, told already
         if any(meant is above for above in path):
-            labels = [above.meta.label for above in path]
-            circle = " -> ".join([*labels[labels.index(meant.meta.label) :], meant.meta.label])
+            around = [above.meta.label for above in dropwhile(lambda above: above is not meant, path)]
+            circle = " -> ".join([*around, meant.meta.label])
             doc.problems.error(
                 reference.mark, f"a correlation cannot count itself: {circle}; name another rule"
             )
             return None
-        if len(path) >= DEEPEST:
+        made = self._make(meant, path) if len(path) < _FURTHEST else None
+        if len(path) >= _FURTHEST or (made and made.compiled.depth + 1 >= DEEPEST):
             doc.problems.error(
                 reference.mark,
                 f"a chain has {DEEPEST} correlations at most, and this is one more; count a detection here",
             )
             return None
-        return self._make(meant, path)
+        return made

@@ -151,7 +151,7 @@ class Folder:
 
     def _open(self, triggers: Triggers, at_ms: int, score: float) -> Episode:
         rule = triggers.rule
-        window = self._seen(triggers, at_ms - rule.timespan_ms, at_ms)
+        window = self._seen(triggers, at_ms - rule.evidence_ms, at_ms)
         alert = opened(triggers, at_ms, score, window, self.found_at)
         tally = Tally(rule.context)
         tally.add(window)
@@ -216,7 +216,7 @@ class Folder:
 
     def _gather(self, episode: Episode, triggers: Triggers) -> None:
         """Count the events in the windows of the instants that were not counted yet."""
-        tally, span_ms = episode.tally, triggers.rule.timespan_ms
+        tally, span_ms = episode.tally, triggers.rule.evidence_ms
         if tally.fields != triggers.rule.context:  # the rule was changed since it opened
             tally.turn_to(triggers.rule.context)
         if not episode.uncounted:
@@ -236,7 +236,7 @@ class Folder:
 
 def _solid(episode: Episode, triggers: Triggers) -> bool:
     """Whether triggers are never further apart than a window is long: their windows are one stretch."""
-    return not triggers.state or episode.resolve_after_ms <= triggers.rule.timespan_ms
+    return not triggers.state or episode.resolve_after_ms <= triggers.rule.evidence_ms
 
 
 def _stretches(

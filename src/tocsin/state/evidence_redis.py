@@ -56,7 +56,7 @@ class RedisEvidence:
         The store is only read for a whole window: what an alert grows by came with the trigger.
         """
         lines = [_line(event, trigger.readers) for event in trigger.events]
-        if to_ms - from_ms >= trigger.rule.timespan_ms:
+        if to_ms - from_ms >= trigger.rule.evidence_ms:
             lines += self._held(trigger)
         by_id = {(line.time_ms, line.id): line for line in lines if from_ms <= line.time_ms <= to_ms}
         ordered = [by_id[key] for key in sorted(by_id)]

@@ -146,10 +146,11 @@ def codes_read_whole(ruleset: RuleSet) -> frozenset[str] | None:
     codes: set[str] = set()
     for rule in ruleset.rules:
         for matcher in rule.matchers:
-            readers = (*rule.context, *matcher.group_by, *matcher.value)
+            own = rule.group if matcher.of else (*matcher.group_by, *matcher.value)
+            readers = (*rule.context, *own)
             if matcher.matches is None and all(isinstance(reader, attrgetter) for reader in readers):
                 continue
-            if matcher.codes is None:
+            if matcher.codes is None:  # those that a chain reads below are not known here
                 return None
             codes |= matcher.codes
     return frozenset(codes)

@@ -141,7 +141,7 @@ class Sliding:
         members = self._members
         count = members.first_at(committed_ms)
         if self._keep is not None and len(members) - count > self._keep:
-            count = len(members) - self._keep + self._keep // _SLACK
+            count = members.first_at(members.time(len(members) - self._keep + self._keep // _SLACK))
             self._floor_until = max(self._floor_until, members.time(count))
         elif count * 2 < len(members):
             return
