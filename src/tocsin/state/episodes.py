@@ -132,7 +132,8 @@ class Folder:
             alert.warming |= run[0][0] <= triggers.warming_until_ms
             alert.floor |= triggers.floor
             # Of one stretch its ends say it all.
-            shown = (run[0], run[-1]) if _solid(episode, triggers) else run
+            whole = _solid(episode, triggers) or run[-1][0] - run[0][0] <= triggers.rule.timespan_ms
+            shown = (run[0], run[-1]) if whole else run
             episode.uncounted += [at_ms for at_ms, _ in shown]
             self.touched[alert.id] = episode
         return place
@@ -243,8 +244,8 @@ def _stretches(
     instants: Iterable[int], span_ms: int, through_ms: int, *, solid: bool
 ) -> list[tuple[int, int]]:
     """The union of the windows `[at - span, at]`, without what lies up to `through_ms`."""
-    ordered = sorted(at_ms for at_ms in instants if at_ms > through_ms)
-    if solid and ordered:
+    ordered = sorted([at_ms for at_ms in instants if at_ms > through_ms])
+    if ordered and (solid or ordered[-1] - ordered[0] <= span_ms):
         return [(max(ordered[0] - span_ms, through_ms + 1), ordered[-1])]
     stretches: list[tuple[int, int]] = []
     for at_ms in ordered:

@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
 from itertools import islice
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import Generic, TypeVar
 
 from tocsin.clock import EPOCH, MS
@@ -25,6 +25,8 @@ from tocsin.state.alerts_memory import MemoryAlerts
 from tocsin.state.evidence import MemoryEvidence
 
 Item = TypeVar("Item")
+
+_AT_MS = itemgetter(0)  # of an instant
 
 # At one instant an alert ends before another begins, and begins before it grows worse.
 _RANK = {ChangeKind.RESOLVED: 0, ChangeKind.MERGED: 1, ChangeKind.OPENED: 2, ChangeKind.RAISED: 3}
@@ -120,7 +122,7 @@ def _told_order(change: Change) -> tuple[int, int, str, str]:
 def _split(triggers: list[Triggers], watermark_ms: int) -> tuple[Triggers | None, Triggers | None]:
     """All triggers of a group as one, cut at the watermark: what lies behind it, what does not."""
     first = triggers[0]
-    if len(triggers) == 1 and max(first.instants)[0] < watermark_ms:
+    if len(triggers) == 1 and max(map(_AT_MS, first.instants)) < watermark_ms:
         return first, None  # the common case
     instants = [instant for trigger in triggers for instant in trigger.instants]
     events = [event for trigger in triggers for event in trigger.events]
