@@ -66,25 +66,29 @@ def _counts(made: Made) -> str:
     if made.spec is None:
         return ""
     rule, spec = made.compiled.rule, made.spec
-    what = ", ".join(name for name in _counted(made) if name) or "events"
+    of = ", ".join(_counted(made))
+    what = of or "events"
     if spec.fields and _is_count(spec):
         what = f"different values of {' with '.join(spec.fields)}"
-    elif not _is_count(spec):
-        what = f"{CORRELATIONS[spec.type].summary}, of {what}"
     within = f" within {_time(rule.timespan_ms)}" if rule.timespan_ms else ""
+    if not _is_count(spec):
+        what = CORRELATIONS[spec.type].summary
+        within = f" of {_time(rule.timespan_ms)}" if what.endswith("window") else within
+        within += f", of {of}" if of else ""
     per = f" for each {_joined(rule.group_by)}" if rule.group_by else ""
     missing = ", a missing one too" if spec.allow_missing and rule.group_by else ""
     return f"{what}{within}{per}{missing} ({rule.type})"
 
 
 def _counted(made: Made) -> Iterator[str]:
-    """What it counts, by name, where that is not events alone."""
+    """What it counts, by name, where that is not the events of one rule."""
     states: dict[str, str] = {}
     for child in made.children:
         if child.compiled.correlation is not None:
             states[child.compiled.correlation.spec.state] = child.compiled.rule.name
-    if states:
-        for matcher in made.compiled.matchers:
+    matchers = made.compiled.matchers
+    if states or len({matcher.name for matcher in matchers}) > 1:
+        for matcher in matchers:
             yield f"the times when {states[matcher.of]} is true" if matcher.of in states else matcher.name
 
 
@@ -126,7 +130,7 @@ def _inline(node: Node) -> str:
         case Scalar():
             return "null" if node.is_null else node.text
         case Items(items=items):
-            return f"[{', '.join(map(_inline, items))}]"
+            return f"[{', '.join(map(_inline_within, items))}]"
         case Table(entries=entries):
             return ", ".join(f"{key} {_inline_within(entry.node)}" for key, entry in entries.items())
 

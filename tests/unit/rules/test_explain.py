@@ -11,6 +11,7 @@ import pytest
 from tocsin.model.event import Event
 from tocsin.rules import explain
 from tocsin.rules.compile import Made
+from tocsin.rules.correlations import CORRELATIONS
 from tocsin.rules.explain import Question, matches, needed_of, parts_of, questions_of
 from tocsin.rules.facts import facts_of
 from tocsin.rules.load import load
@@ -177,6 +178,25 @@ def test_a_correlation_of_correlations_is_explained_down_to_the_events(tmp_path:
     assert dict(facts_of(made["noisy"]))["alerts"] == (
         "nothing itself: another correlation counts when it is true"
     )
+
+
+def test_a_type_of_its_own_is_told_by_its_summary_and_as_it_is_written(tmp_path: Path) -> None:
+    made = _made(
+        tmp_path,
+        "detection: {bad: {type: fp}, good: {type: s}, condition: bad or good}\n"
+        "tocsin:\n    params: {share: {default: 0.9}}\n"
+        "    correlate: {type: ratio, of: bad, over: bad or good, group-by: [ip], timespan: 10m, "
+        "condition: {gte: $share, min_count: 50}}\n",
+    )
+
+    facts = dict(facts_of(made))
+    told = _told(made, {"type": "s"})
+
+    assert facts["counts"] == f"{CORRELATIONS['ratio'].summary} of 10m for each ip (ratio)"
+    assert (facts["of"], facts["over"], facts["condition"]) == ("bad", "bad or good", "gte 0.9, min_count 50")
+    assert facts["alerts"] == "when its time is past, as late events may change it"
+    assert told["part 1 of the ratio: bad"][0] is False
+    assert told["part 2 of the ratio: bad or good"][0] is True
 
 
 def _disagreements() -> tuple[list[str], int]:
