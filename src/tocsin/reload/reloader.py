@@ -187,14 +187,14 @@ def warming_until_ms(ruleset: RuleSet, states: Iterable[RuleState]) -> dict[str,
     """
     since = {state.state: state.since_ms for state in states if state.since_ms > NEVER_MS}
     until: dict[str, int] = {}
-    counting = [rule for rule in ruleset.rules if rule.correlation is not None]
-    for rule in sorted(counting, key=lambda one: one.depth):
-        if rule.correlation is not None:
-            spec = rule.correlation.spec
-            fed = [until[matcher.of] for matcher in rule.matchers if matcher.of in until]
-            began = max([*fed, since.get(spec.state, NEVER_MS)])
-            if began > NEVER_MS:
-                # A window that its first member opens may be the rest of one that an event not seen opened.
-                windows = 2 if spec.closes and spec.ledger is None else 1
-                until[spec.state] = began + windows * rule.rule.timespan_ms
+    for rule in sorted(ruleset.rules, key=lambda one: one.depth):
+        if rule.correlation is None:
+            continue
+        spec = rule.correlation.spec
+        fed = [until[matcher.of] for matcher in rule.matchers if matcher.of in until]
+        began = max([*fed, since.get(spec.state, NEVER_MS)])
+        if began > NEVER_MS:
+            # A window that its first member opens may be the rest of one that an event not seen opened.
+            windows = 2 if spec.closes and spec.ledger is None else 1
+            until[spec.state] = began + windows * rule.rule.timespan_ms
     return until

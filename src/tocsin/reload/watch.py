@@ -12,11 +12,14 @@ from tocsin.errors import RuleError
 from tocsin.rules.load import SUFFIXES
 from tocsin.settings import Settings
 
+_GONE = -1  # in place of a size
+
 
 class Signature(NamedTuple):
     """What the files look like from outside: path, time of change (ns), size and inode of each.
 
-    `unreadable` are the folders that could not be listed: what is in them nobody knows.
+    `unreadable` are the folders that could not be listed, and the links to nothing: what rules are there
+    nobody knows.
     """
 
     files: frozenset[tuple[str, int, int, int]]
@@ -42,15 +45,25 @@ def _looks(paths: Iterable[Path], unreadable: list[RuleError]) -> Iterator[tuple
 
     for path in paths:
         yield _look(path)
-        for folder, _, names in os.walk(path, onerror=note) if path.is_dir() else ():
-            yield from (_look(Path(folder, name)) for name in names if name.endswith(SUFFIXES))
+        for file in _rule_files(path, note):
+            seen = _look(file)
+            if seen[2] == _GONE:
+                message = "the file cannot be read; it is gone, or a link to nothing: mend or delete it"
+                unreadable.append(RuleError(seen[0], 1, 1, message))
+            yield seen
+
+
+def _rule_files(folder: Path, note: Callable[[OSError], None]) -> Iterator[Path]:
+    """The rule files in a folder, and in those in it; none of a file."""
+    for parent, _, names in os.walk(folder, onerror=note) if folder.is_dir() else ():
+        yield from (Path(parent, n) for n in names if n.endswith(SUFFIXES) and not n.startswith("."))
 
 
 def _look(path: Path) -> tuple[str, int, int, int]:
     try:
         seen = path.stat()
     except OSError:
-        return str(path), 0, -1, 0  # gone, for now
+        return str(path), 0, _GONE, 0  # for now, maybe
     # A folder's own time changes with every file an editor leaves in it for a moment.
     if stat.S_ISDIR(seen.st_mode):
         return str(path), 0, 0, 0

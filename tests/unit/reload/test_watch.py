@@ -26,6 +26,7 @@ CHANGES: dict[str, Callable[[Path], object]] = {
 NO_CHANGES: dict[str, Callable[[Path], object]] = {
     "no rule": lambda folder: (folder / "rules" / "notes.txt").write_text("longer"),
     "an editor's": lambda folder: (folder / "rules" / ".a.yml.swp").touch(),
+    "hidden": lambda folder: (folder / "rules" / ".a.yml").touch(),
     "a folder": lambda folder: (folder / "rules" / "empty").mkdir(),
     "nothing": lambda folder: None,
 }
@@ -93,6 +94,36 @@ def test_a_folder_that_cannot_be_listed_is_told_with_its_place(
     assert [str(error) for error in after.unreadable] == [
         f"{shut}:1:1: the folder cannot be read: Permission denied; check its permissions"
     ]
+
+
+def test_a_link_to_nothing_is_told_and_not_taken_for_a_rule_that_was_removed(
+    settings: Settings, tmp_path: Path
+) -> None:
+    link = tmp_path / "rules" / "a.yml"
+    link.unlink()
+    link.symlink_to(tmp_path / "nowhere.yml")
+
+    (error,) = signature_of(settings).unreadable
+
+    assert str(error).startswith(f"{link}:1:1: the file cannot be read")
+
+
+def test_a_link_that_points_elsewhere_is_a_change(settings: Settings, tmp_path: Path) -> None:
+    """As Kubernetes changes what is mounted of a ConfigMap."""
+    for version in ("one", "two"):
+        (tmp_path / version).mkdir()
+        (tmp_path / version / "m.yml").write_text("x")
+        os.utime(tmp_path / version / "m.yml", ns=(1, 1))
+    current = tmp_path / "rules" / "..data"
+    current.symlink_to(tmp_path / "one")
+    (tmp_path / "rules" / "m.yml").symlink_to(Path("..data", "m.yml"))
+    before = signature_of(settings)
+
+    new = tmp_path / "rules" / "..new"
+    new.symlink_to(tmp_path / "two")
+    new.rename(current)
+
+    assert signature_of(settings).differs(before)
 
 
 class Disk:
