@@ -19,7 +19,7 @@ from tocsin.cli.rules_options import (
 )
 from tocsin.cli.table import print_table
 from tocsin.rules.coverage import Coverage, coverage_of
-from tocsin.rules.listing import line_of
+from tocsin.rules.listing import Line, line_of
 from tocsin.rules.overlay import Overlay, read_overlay
 from tocsin.rules.params import Param
 from tocsin.rules.spec import CorrelationDoc, DetectionDoc, FilterDoc
@@ -39,7 +39,8 @@ def list_(
     """The rules: how bad, how they count, what they need.
 
     The last column names the Auth0 log-stream filters that let a rule's events through: a stream
-    that is filtered otherwise never carries them.
+    that is filtered otherwise never carries them. `(no filter)` is of events that only a stream
+    without filters carries, `any` of a rule that needs every event.
 
     Example: tocsin rules list rules/auth0 --overlay overlay.yml
     """
@@ -52,7 +53,7 @@ def list_(
             line.name,
             line.level,
             " ".join(line.techniques),
-            f"{line.type}, not running: {line.not_running}" if line.not_running else line.type,
+            _type(line),
             line.window,
             _assigned(line.params),
             _or_any(line.codes),
@@ -125,6 +126,12 @@ def coverage(
         _print_json(found)
         return
     print_table(COVERAGE_COLUMNS, [*_coverage_rows(found)], empty="no rules")
+
+
+def _type(line: Line) -> str:
+    if line.not_running:
+        return f"{line.type}, not running: {line.not_running}"
+    return line.type if line.alerts else f"{line.type}, only counted by others"
 
 
 def _coverage_rows(found: Coverage) -> Iterator[Sequence[str]]:

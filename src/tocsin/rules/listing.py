@@ -11,7 +11,6 @@ from tocsin.catalog import PROVIDERS, codes
 from tocsin.clock import format_duration
 from tocsin.rules.detections import Detection
 from tocsin.rules.made import Made
-from tocsin.rules.tree import codes_of
 
 _TECHNIQUE = re.compile(r"attack\.(t\d{4}(?:\.\d{3})?)", re.IGNORECASE)
 UNFILTERED = "(no filter)"  # of a code that no log-stream filter names: only a whole stream carries it
@@ -23,7 +22,8 @@ class Line:
 
     `codes` are the event codes that can match, as the catalogue spells them; None where any can.
     `stream_filters` are the log-stream filters that let those codes through, None where the rule
-    needs every event; empty for a provider whose streams have no filters.
+    needs every event; empty for a provider whose streams have no filters. `alerts` is False of a
+    correlation that only other correlations count.
     """
 
     name: str
@@ -39,6 +39,7 @@ class Line:
     file: str
     line: int
     not_running: str
+    alerts: bool = True
 
 
 def line_of(made: Made) -> Line:
@@ -59,6 +60,7 @@ def line_of(made: Made) -> Line:
         file=rule.file,
         line=rule.line,
         not_running=made.not_running,
+        alerts=made.compiled.alerts,
     )
 
 
@@ -71,7 +73,7 @@ def needed_codes(bases: Iterable[Detection]) -> tuple[str, ...] | None:
     """The codes whose events can match, as the catalogue spells them; None where those of any code can."""
     found: list[str] = []
     for base in bases:
-        named = codes_of(base.tree)
+        named = base.codes
         if named is None:
             return None
         found += _as_catalogued(base.doc.product, named)

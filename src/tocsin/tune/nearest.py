@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -25,8 +26,9 @@ class Witness:
 
     def __init__(self, rule: CompiledRule, inner: Windows | None = None) -> None:
         self._inner: Windows = inner or MemoryWindows()
-        self._state = rule.correlation.spec.state if rule.correlation else ""
-        self._floor = rule.correlation.spec.floor if rule.correlation else 1
+        spec = rule.correlation.spec if rule.correlation else None
+        self._state = spec.state if spec else ""
+        self._floor = spec.floor if spec and spec.ledger is None else -math.inf  # a ledger is not lowered
         self.seen: list[Near] = []
 
     def observe(self, tenant: str, seen: Sequence[Observations], *, committed_ms: int) -> list[Counted]:

@@ -63,6 +63,21 @@ def test_list_says_what_does_not_run_and_why(tmp_path: Path) -> None:
     assert run("list", str(file)).stdout == "t\tmedium\t\tdetection, not running: look-around\t\t\tany\tany\n"
 
 
+def test_list_says_what_only_others_count(tmp_path: Path) -> None:
+    file = tmp_path / "rule.yml"
+    file.write_text(
+        "title: t\nname: one\nlogsource: {product: auth0}\ndetection: {s: {type: fp}, condition: s}\n---\n"
+        "title: a\nname: noisy\ncorrelation: {type: event_count, rules: [one], timespan: 1m, "
+        "condition: {gte: 2}}\n---\n"
+        "title: b\nname: wave\ncorrelation: {type: event_count, rules: [noisy], timespan: 1h, "
+        "condition: {gte: 2}}\n"
+    )
+
+    types = [line.split("\t")[3] for line in run("list", str(file)).stdout.splitlines()]
+
+    assert types == ["event_count, only counted by others", "event_count"]
+
+
 def test_list_as_json(rule: str) -> None:
     (line,) = json.loads(run("list", rule, "--format", "json").stdout)
 

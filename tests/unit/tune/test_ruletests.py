@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from textwrap import dedent, indent
 from typing import Any
@@ -14,7 +15,8 @@ from tocsin.model.alert import Change
 from tocsin.model.compiled import RuleSet
 from tocsin.model.event import Event
 from tocsin.rules.load import load
-from tocsin.tune.ruletests import Outcome, run_cases
+from tocsin.tune.nearest import Witness
+from tocsin.tune.ruletests import Outcome, events_of, in_windows, provider_of, run_cases
 
 RULE = """\
 title: many failures
@@ -221,6 +223,23 @@ def test_a_correlation_of_correlations_is_tested_with_those_it_counts(tmp_path: 
         (),
         ("expected and not seen: score 2", "nearest: score 1 of 2, at 2m"),
     ]
+
+
+def test_a_witness_changes_nothing_and_sees_every_score_that_alerts() -> None:
+    loaded = load([Path(__file__).parents[3] / "rules"])
+    seen = 0
+    for made in loaded.made:
+        alone = replace(loaded.ruleset, rules=(made.compiled,))
+        for case in loaded.cases.get(made.compiled.rule.id, ()) if made.compiled.correlation else ():
+            events = events_of(case, provider_of(made), made.fields)
+            witness = Witness(made.compiled)
+            changes = in_windows(lambda witness=witness: witness)(alone, events)  # type: ignore[misc]
+            assert changes == in_windows()(alone, events), case.name
+            scores = {near.score for near in witness.seen}
+            assert {change.alert.score for change in changes} <= scores, case.name
+            seen += len(changes)
+
+    assert seen > 100
 
 
 def test_records_are_numbered_dated_and_nested_as_written(tmp_path: Path) -> None:
