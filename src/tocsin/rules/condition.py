@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
+from itertools import zip_longest
 from typing import NamedTuple
 
 from tocsin.rules.document import Scalar
@@ -61,6 +62,17 @@ def parse_condition(
     for mistake in parser.wrong:
         problems.error(_place(condition, mistake.column), f"condition: {mistake}")
     return None if parser.wrong or parser.unusable else tree, parser.used
+
+
+def names_in(condition: Scalar) -> tuple[Scalar, ...]:
+    """The names that a condition spells out, each once, where it stands first."""
+    found: dict[str, Scalar] = {}
+    tokens = [_Token(each.group(), each.start()) for each in _TOKEN.finditer(condition.text)]
+    for token, following in zip_longest(tokens, tokens[1:]):
+        quantifies = following is not None and following.word == "of"
+        if token.text not in "()|" and token.word not in (*_OPERATORS, "of", "them") and not quantifies:
+            found.setdefault(token.text, Scalar(token.text, _place(condition, token.column), plain=True))
+    return tuple(scalar for name, scalar in found.items() if "*" not in name)
 
 
 def _place(condition: Scalar, column: int) -> Mark:

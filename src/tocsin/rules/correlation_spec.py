@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from tocsin.rules.condition import names_in
 from tocsin.rules.correlations import CORRELATIONS
 from tocsin.rules.correlations.kind import CorrelationSpec, CorrelationType, Reading
 from tocsin.rules.correlations.spans import timespan
@@ -65,12 +66,25 @@ def _kind(section: Section, name: str, *, shorthand: bool) -> CorrelationType | 
 
 
 def _rules(section: Section) -> tuple[Scalar, ...]:
-    rules = section.scalars("rules")
-    if not section.has("rules"):
+    rules = section.scalars("rules") or rules_said(section)
+    if not section.has("rules") and not rules:
         section.problems.error(section.mark_of("rules"), "a correlation needs rules; name what it counts")
     elif isinstance(node := section.node("rules"), Items) and not node.items:
         section.wrong("rules", "rules is empty; name what the correlation counts")
     return rules
+
+
+def rules_said(section: Section) -> tuple[Scalar, ...]:
+    """The rules that a condition names, where nothing but the condition does."""
+    condition = section.table.entries.get("condition")
+    kind = section.table.entries.get("type")
+    if (
+        section.has("rules")
+        or not (condition and isinstance(condition.node, Scalar))
+        or not (kind and isinstance(kind.node, Scalar) and kind.node.text in ("temporal", "temporal_ordered"))
+    ):
+        return ()
+    return names_in(condition.node)
 
 
 def _aliases(section: Section) -> dict[str, dict[str, str]]:

@@ -60,6 +60,8 @@ def _product(doc: DetectionDoc | FilterDoc) -> None:
 
 
 def _counted_rules(doc: CorrelationDoc) -> None:
+    if doc.correlation is not None and doc.correlation.type == "temporal_ordered":
+        return  # it may come again
     seen: set[str] = set()
     for reference in doc.references:
         if reference.text in seen:

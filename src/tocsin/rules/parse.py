@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from tocsin.rules.correlation_spec import read_correlation
+from tocsin.rules.correlation_spec import read_correlation, rules_said
 from tocsin.rules.document import Items, Node, Scalar, Table, read_documents
 from tocsin.rules.extension import read_extension
 from tocsin.rules.lint_keys import lint_keys
@@ -108,7 +108,7 @@ def _references(section: Section) -> tuple[Scalar, ...]:
     """The rules that a correlation names, whatever else is wrong with it; their shape is judged already."""
     node = section.node("rules")
     items = node.items if isinstance(node, Items) else (node,)
-    return tuple(item for item in items if isinstance(item, Scalar))
+    return tuple(item for item in items if isinstance(item, Scalar)) or rules_said(section)
 
 
 def _filter(root: Section, meta: Meta) -> FilterDoc | None:

@@ -60,7 +60,7 @@ def in_windows(make: Callable[[], Windows] = MemoryWindows) -> Run:
     """A run on windows of this kind, made anew for every test."""
 
     def run(ruleset: RuleSet, events: Sequence[Event]) -> list[Change]:
-        longest = max((rule.rule.timespan_ms + rule.rule.for_ms for rule in ruleset.rules), default=0)
+        longest = max((rule.rule.evidence_ms + rule.rule.for_ms for rule in ruleset.rules), default=0)
         # Event time runs on after the last event, so that windows which close can do so.
         until_ms = max((event.time_ms for event in events), default=0) + longest + LATENESS // MS
         batch = Batch([*events], "end")

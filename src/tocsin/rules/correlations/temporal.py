@@ -43,6 +43,11 @@ def read(reading: Reading) -> Counting | None:
             within.mark, f"of {different} rules no window can meet this condition; check its numbers"
         )
         return None
+    if compared.bounds.monotone and compared.bounds.holds(1):
+        section.problems.warning(
+            within.mark,
+            "the condition is true at the first match of any rule; ask for two rules, or count events",
+        )
     return Counting(*compared)
 
 
