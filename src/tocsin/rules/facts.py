@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 
 from tocsin.clock import format_duration
-from tocsin.model.rule import Rule
 from tocsin.rules.correlations import CORRELATIONS
 from tocsin.rules.correlations.kind import CorrelationSpec
 from tocsin.rules.document import Items, Node, Scalar, Table
@@ -32,7 +31,7 @@ def facts_of(made: Made) -> list[tuple[str, str]]:
         ("counts", _counts(made)),
         *_written(made),
         ("alerts", own or _alerts(made)),
-        ("group", _grouped(rule)),
+        ("group", _grouped(made)),
         ("severity", rule.severity + (f"; {bounds}" if bounds else "")),
         ("fires", f"once it lasts {_time(rule.for_ms)}" if rule.for_ms else ""),
         ("ends", f"{_time(rule.resolve_after_ms)} after its last trigger"),
@@ -118,10 +117,13 @@ def _is_count(spec: CorrelationSpec) -> bool:
     return CORRELATIONS[spec.type].seen is None
 
 
-def _grouped(rule: Rule) -> str:
-    if rule.group_by:
-        return f"one alert for each {_joined(rule.group_by)}"
-    return "one alert for the whole tenant"
+def _grouped(made: Made) -> str:
+    fields = made.compiled.rule.group_by
+    if not fields:
+        return "one alert for the whole tenant"
+    prefixes = made.spec.prefixes if made.spec else {}
+    shown = [f"{field} (IPv6 by /{prefixes[field]})" if field in prefixes else field for field in fields]
+    return f"one alert for each {_joined(shown)}"
 
 
 def _inline(node: Node) -> str:
