@@ -8,7 +8,8 @@ passes all of them.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,12 @@ from tocsin.catalog.ecs import FROM_CODE, WORDS, ecs_fields
 from tocsin.clock import iso
 from tocsin.model.event import Event
 from tocsin.rules import ecs as readers
-from tocsin.rules.fields import Field, Vocabulary, field_of, reader
-from tocsin.rules.leaves import text_leaf
-from tocsin.rules.tree import codes_of, predicate
-from tocsin.rules.view import view_test
+from tocsin.rules import narrow
+from tocsin.rules.detections import Detection, compile_detection
+from tocsin.rules.fields import Vocabulary, field_of, reader
+from tocsin.rules.parse import parse_file
+from tocsin.rules.problems import Problems
+from tocsin.rules.spec import DetectionDoc
 from tocsin.sources.decode import Decoder
 
 DATA = Path(__file__).parents[1] / "data"
@@ -198,60 +201,131 @@ def check_readers(provider: str, record: Mapping[str, Any]) -> None:
         assert readers.ecs_reader(name, "unheard-of")(event) is None
 
 
-@settings(max_examples=300)
+@settings(max_examples=100)
 @given(records())
 def test_the_reader_of_a_field_says_what_the_view_says(made: tuple[str, dict[str, Any]]) -> None:
     check_readers(*made)
 
 
-def words() -> list[tuple[str, str]]:
+# A question to an event: a field of the view, and the word it is asked for (None: is it missing?).
+Question = tuple[str, str | None]
+# A condition: a question's number, or `not`, `and` and `or` over conditions.
+Condition = Any
+
+
+def words() -> list[Question]:
     actions = {code.ecs.action for code in lookup.everything()}
-    known = [("event.action", action) for action in sorted(actions)]
-    return known + [(name, word) for name in sorted(WORDS) for word in sorted(WORDS[name])]
+    known: list[Question] = [("event.action", action) for action in sorted(actions)]
+    known += [(name, word) for name in sorted(WORDS) for word in sorted(WORDS[name])]
+    known += [(name, None) for name in (*FROM_CODE, "event.code", "source.ip")]
+    return known + [("event.code", code) for code in ("fp", "login.completed", "unheard_of", "4625")]
 
 
-def test_of(name: str, word: str, product: str) -> Any:
-    field: Field = field_of(name, Vocabulary(product, ecs=True))
-    return view_test(field, "key", text_leaf(lambda text: text == word, cased=False, null=False))
+CONDITIONS: st.SearchStrategy[Condition] = st.recursive(
+    st.integers(0, 3),
+    lambda inner: st.one_of(
+        st.tuples(st.just("not"), inner),
+        st.tuples(st.sampled_from(["and", "or"]), inner, inner),
+    ),
+    max_leaves=6,
+)
 
 
-test_of.__test__ = False  # type: ignore[attr-defined]
+def written(condition: Condition) -> str:
+    match condition:
+        case int():
+            return f"q{condition}"
+        case ("not", inner):
+            return f"not ({written(inner)})"
+        case (word, one, other):
+            return f"({written(one)}) {word} ({written(other)})"
+        case _:
+            raise AssertionError(condition)
 
 
-def check_codes(name: str, word: str, product: str, provider: str, record: Mapping[str, Any]) -> None:
-    test = test_of(name, word, product)
-    event = decoded(provider, record)
+def truth_of(condition: Condition, answers: Sequence[bool]) -> bool:
+    match condition:
+        case int():
+            return answers[condition]
+        case ("not", inner):
+            return not truth_of(inner, answers)
+        case (word, one, other):
+            each = truth_of(one, answers), truth_of(other, answers)
+            return all(each) if word == "and" else any(each)
+        case _:
+            raise AssertionError(condition)
+
+
+def answer(view: Mapping[str, Any], question: Question) -> bool:
+    name, word = question
+    said = view.get(name)
+    return any(
+        one is None if word is None else str(one).casefold() == word
+        for one in (said if isinstance(said, list) else [said])
+    )
+
+
+def compiled(questions: Sequence[Question], condition: Condition, product: str) -> Detection:
+    selections = {f"q{place}": {name: word} for place, (name, word) in enumerate(questions)}
+    rule = {
+        "title": "t",
+        "logsource": {"product": product} if product else {"category": "authentication"},
+        "taxonomy": "ecs",
+        "detection": {**selections, "condition": written(condition)},
+    }
+    problems = Problems("rule.yml")
+    [doc] = parse_file(json.dumps(rule).encode(), problems, lambda _meta: None)
+    assert isinstance(doc, DetectionDoc)
+    detection = compile_detection(doc, (), lookup, {}, ())
+    assert detection is not None, problems.errors
+    return detection
+
+
+def check_codes(
+    questions: Sequence[Question], condition: Condition, product: str, provider: str, record: Any
+) -> None:
+    """A condition's codes and what is left to ask say together what the view says."""
     if product not in ("", provider):
         return
-    said = event.ecs.get(name)
-    truth = word in (said if isinstance(said, list) else [said])
-    codes, rest = codes_of(test), predicate(test)
-    assert test.holds(event) is truth
-    assert truth is ((codes is None or event.code in codes) and (rest is None or rest(event)))
+    matcher = compiled(questions, condition, product).matcher()
+    event = decoded(provider, record)
+    truth = truth_of(condition, [answer(event.ecs, question) for question in questions])
+    by_code = matcher.codes is None or event.code in matcher.codes
+    assert truth is (by_code and (matcher.matches is None or matcher.matches(event)))
 
 
-@settings(max_examples=500)
-@given(records(), st.sampled_from(words()), st.sampled_from(["", *PROVIDERS]))
-def test_the_codes_of_a_test_leave_no_event_out(
-    made: tuple[str, dict[str, Any]], word: tuple[str, str], product: str
+@settings(max_examples=250)
+@given(
+    records(),
+    st.lists(st.sampled_from(words()), min_size=4, max_size=4),
+    CONDITIONS,
+    st.sampled_from(["", *PROVIDERS]),
+)
+def test_the_codes_of_a_condition_leave_no_event_out(
+    made: tuple[str, dict[str, Any]], questions: list[Question], condition: Condition, product: str
 ) -> None:
-    check_codes(*word, product, *made)
+    check_codes(questions, condition, product, *made)
 
 
 def check_every_code() -> None:
-    """The same for every code there is and every word that the catalogue uses of it."""
+    """The same for every code there is and every word that the catalogue says of it, asked and denied."""
+    asked: dict[tuple[Question, str], list[tuple[str, dict[str, str]]]] = defaultdict(list)
     for code in lookup.everything():
         known = PROVIDERS[code.provider]
-        record = {
-            known.code_field: code.code,
-            known.time_fields[0]: WHEN,
-            known.id_fields[0]: "1",
-        }
+        record = {known.code_field: code.code, known.time_fields[0]: WHEN, known.id_fields[0]: "1"}
         for name in FROM_CODE:
             said = ecs.of_code(code.provider, code.code, name)
             for word in said if isinstance(said, list) else [said or "failure"]:
                 for product in ("", code.provider):
-                    check_codes(name, word, product, code.provider, record)
+                    asked[(name, word), product].append((code.provider, record))
+    for (question, product), events in asked.items():
+        for condition in (0, ("not", 0)):
+            matcher = compiled([question], condition, product).matcher()
+            for provider, record in events:
+                event = decoded(provider, record)
+                truth = truth_of(condition, [answer(event.ecs, question)])
+                by_code = matcher.codes is None or event.code in matcher.codes
+                assert truth is (by_code and (matcher.matches is None or matcher.matches(event)))
 
 
 def test_every_code_of_the_catalogue_is_found_by_what_it_says() -> None:
@@ -282,25 +356,41 @@ def everything() -> None:
     for provider, record in FIXED:
         check_readers(provider, record)
     check_every_code()
-    check_codes("event.outcome", "failure", "frontegg", "frontegg", STATUS)
+    check_codes([("event.outcome", "failure")], 0, "frontegg", "frontegg", STATUS)
+    check_codes([("event.action", None)], 0, "", "auth0", {**PROXY, "type": "unheard_of"})
+    check_codes([("source.ip", None)], ("not", 0), "", "auth0", PROXY)
 
 
 def _only_the_first_path(name: str, provider: Any) -> Any:
     return readers._vendor_reader(provider.ecs.get(name, ())[:1])
 
 
-def _exact_codes(name: str, product: str, leaf: Callable[[Any], bool]) -> Any:
+def _as_if_no_status(name: str, product: str, leaf: Callable[[Any], bool]) -> Any:
     """As if no status could say anything else than the code."""
     if name not in FROM_CODE:
         return None
-    found = {
-        code
+    return {
+        provider: frozenset(
+            code.casefold() for code in lookup.codes(provider) if leaf(ecs.of_code(provider, code, name))
+        )
         for provider in PROVIDERS
-        for code in lookup.codes(provider)
-        if product in ("", provider) and leaf(ecs.of_code(provider, code, name))
+        if product in ("", provider) and PROVIDERS[provider].code_field
     }
-    return frozenset(found), True
 
+
+def _as_if_all_were_known(name: str, product: str, leaf: Callable[[Any], bool]) -> Any:
+    """As if there were no code but those of the catalogue."""
+    told = readers.told_by_code(name, product, leaf)
+    return told and {provider: codes - {readers.UNKNOWN} for provider, codes in told.items()}
+
+
+def _as_if_not_were_sure(tree: Any, provider: str, every: frozenset[str]) -> Any:
+    """As if what may pass a part always did."""
+    may = RIGHT(tree, provider, every).may
+    return narrow._Passing(may, may)
+
+
+RIGHT = narrow._of_test
 
 PLANTED: dict[str, tuple[str, Any]] = {
     "a reader that knows one vendor field only": ("tocsin.rules.ecs._own", _only_the_first_path),
@@ -315,7 +405,9 @@ PLANTED: dict[str, tuple[str, Any]] = {
     ),
     "a view with empty texts": ("tocsin.catalog.ecs.MISSING", (None,)),
     "an e-mail address is any text": ("tocsin.catalog.ecs.email_of", lambda text: text),
-    "codes as if a status told nothing": ("tocsin.rules.view.codes_where", _exact_codes),
+    "codes as if a status told nothing": ("tocsin.rules.view.told_by_code", _as_if_no_status),
+    "codes as if all were known": ("tocsin.rules.view.told_by_code", _as_if_all_were_known),
+    "a denial of what is not sure": ("tocsin.rules.narrow._of_test", _as_if_not_were_sure),
 }  # fmt: skip
 
 

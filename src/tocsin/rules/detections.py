@@ -14,10 +14,11 @@ from tocsin.rules.condition import parse_condition
 from tocsin.rules.document import Entry, Scalar
 from tocsin.rules.fields import Vocabulary, field_of, reader
 from tocsin.rules.logsource import check_route
+from tocsin.rules.narrow import codes_of_view
 from tocsin.rules.scope import Catalog, Scope
 from tocsin.rules.selection import selection_tree
 from tocsin.rules.spec import DetectionDoc, FilterDoc
-from tocsin.rules.tree import Tree, all_of, any_of, codes_of, predicate, tests_of
+from tocsin.rules.tree import Codes, Tree, all_of, any_of, codes_of, predicate, tests_of
 from tocsin.rules.view import warn_of_names
 
 
@@ -48,6 +49,14 @@ class Detection:
         trees = (self.tree, *self.steps)
         return frozenset(field for tree in trees for test in tests_of(tree) for field in test.fields)
 
+    @property
+    def codes(self) -> Codes | None:
+        """The codes of the events that can match; None where any can."""
+        return self._codes(self.tree)
+
+    def _codes(self, tree: Tree) -> Codes | None:
+        return _codes_of(tree, self.doc.vocabulary)
+
     def readers(self, written: Sequence[str]) -> tuple[Reader, ...]:
         """Readers of fields as this rule writes them."""
         return readers(written, self.doc.vocabulary)
@@ -65,11 +74,15 @@ class Detection:
         return Matcher(
             name=self.doc.meta.label,
             product=product,
-            codes=codes_of(tree),
+            codes=self._codes(tree),
             matches=predicate(tree),
             group_by=self.readers(group_by),
             value=self.readers(value),
         )
+
+
+def _codes_of(tree: Tree, vocabulary: Vocabulary) -> Codes | None:
+    return codes_of_view(tree, vocabulary.product) if vocabulary.ecs else codes_of(tree)
 
 
 def readers(fields: Sequence[str], vocabulary: Vocabulary) -> tuple[Reader, ...]:
@@ -111,7 +124,7 @@ def compile_detection(
     unseen = check_route(doc)
     reason = scope.refused[0] if scope.refused else unseen
     whole = all_of(known)
-    if codes_of(whole) == frozenset():
+    if _codes_of(whole, doc.vocabulary) == frozenset():
         doc.problems.warning(doc.meta.mark, "no event can match: no event code is all that is asked of it")
     _warn_of_names(doc)
     return Detection(doc, whole, (Clause(doc, scope), *filtering), reason, sorting)

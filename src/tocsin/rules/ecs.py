@@ -6,7 +6,7 @@ What a field is, `tocsin.catalog.ecs` says; here is only how to read one without
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import lru_cache
+from functools import cache, lru_cache
 from operator import attrgetter
 from typing import Any
 
@@ -18,6 +18,7 @@ from tocsin.model.alert import Reader
 from tocsin.model.event import Event, attribute
 from tocsin.rules.paths import is_flat, members_of, path_members
 
+UNKNOWN = "\0"  # stands for every code that the catalogue does not know
 _NAMED = ("user.email", "user.name")  # what `user.email` and `user.domain` are told by
 
 
@@ -46,28 +47,36 @@ def is_deep(name: str, product: str) -> bool:
     return not vendors or any(not is_flat(path) for one in vendors for path in _paths(name, one))
 
 
-def codes_where(name: str, product: str, leaf: Callable[[Any], bool]) -> tuple[frozenset[str], bool] | None:
-    """The codes of the events whose field may pass, and whether all events of these codes do.
+def told_by_code(name: str, product: str, leaf: Callable[[Any], bool]) -> Mapping[str, frozenset[str]] | None:
+    """By provider, the codes (case-folded) whose events pass, be they known or `UNKNOWN`.
 
-    None where events of any code may pass: because the code does not tell, or a code nobody knows
-    would pass for having no such field.
+    Providers whose codes do not tell are left out; None where that is all of them.
     """
-    if name not in FROM_CODE or leaf(None):
+    if name not in FROM_CODE:
         return None
-    found: set[str] = set()
-    for provider in _providers(product):
-        if not provider.code_field:
-            found.add("")  # All ECS documents are events of this code.
-        elif name == "event.outcome" and provider.outcomes:
-            return None
-        else:
-            found |= {code for code in codes(provider.name) if _passes(provider.name, code, name, leaf)}
-    exact = "" not in found and len(_providers(product)) == 1
-    return (frozenset({*found, *(code.casefold() for code in found)}), exact) if found != {""} else None
+    missing = frozenset({UNKNOWN}) if leaf(None) else frozenset[str]()
+    found = {
+        provider.name: missing.union(
+            *(codes for value, codes in _said(provider.name, name) if _any(leaf, value))
+        )
+        for provider in _providers(product)
+        if provider.code_field and not (name == "event.outcome" and provider.outcomes)
+    }
+    return found or None
 
 
-def _passes(provider: str, code: str, name: str, leaf: Callable[[Any], bool]) -> bool:
-    return any(leaf(member) for member in members_of(of_code(provider, code, name)))
+def _any(leaf: Callable[[Any], bool], value: Any) -> bool:
+    return any(leaf(member) for member in members_of(value))
+
+
+@cache
+def _said(provider: str, name: str) -> tuple[tuple[Any, frozenset[str]], ...]:
+    """What the catalogue says in the field, each with the codes (case-folded) it says it of."""
+    found: dict[str, tuple[Any, set[str]]] = {}
+    for code in codes(provider):
+        value = of_code(provider, code, name)
+        found.setdefault(repr(value), (value, set()))[1].add(code.casefold())
+    return tuple((value, frozenset(some)) for value, some in found.values())
 
 
 def _providers(product: str) -> list[Provider]:

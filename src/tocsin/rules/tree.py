@@ -7,7 +7,7 @@ tests first.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from tocsin.model.event import Event
@@ -21,7 +21,8 @@ class Test:
 
     `key` is the question in canonical text: equal keys, equal answers. `fields` are the top-level
     fields it reads as attributes; a `deep` test decodes the whole record. `codes`: only events of
-    these codes can pass; if `decided`, all of them do.
+    these codes can pass; if `decided`, all of them do. `told`: by provider, which codes decide that
+    all their events pass, where they decide at all (see `tocsin.rules.narrow`).
     """
 
     key: str
@@ -30,6 +31,7 @@ class Test:
     deep: bool = False
     codes: frozenset[str] | None = None
     decided: bool = False
+    told: Mapping[str, frozenset[str]] | None = None
 
 
 @dataclass(frozen=True, slots=True)

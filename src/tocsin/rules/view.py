@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from tocsin.catalog import PROVIDERS, codes
 from tocsin.catalog.ecs import WORDS, ecs_fields
 from tocsin.catalog.provider import ECS
 from tocsin.model.event import Event
 from tocsin.rules.document import Node, Scalar, scalars
-from tocsin.rules.ecs import codes_where
+from tocsin.rules.ecs import UNKNOWN, told_by_code
 from tocsin.rules.fields import Field, Vocabulary, all_members
 from tocsin.rules.leaves import Leaf
 from tocsin.rules.modifiers import Chain
 from tocsin.rules.problems import Mark, Problems, nearest
 from tocsin.rules.scope import Scope
-from tocsin.rules.tree import Test
+from tocsin.rules.tree import Codes, Test
 
 LONGEST_WORD = 100  # characters; comparing is quadratic
 A_LETTER_OR_TWO = 0.87  # of difflib's likeness
@@ -26,13 +27,17 @@ MOST_HINTS = 20  # a file; looking for the nearest name is slow, and a file may 
 def view_test(field: Field, key: str, leaf: Leaf) -> Test:
     """A test of a field of the view; the catalogue may tell which codes pass it."""
     members = all_members(field)
-    told, decided = codes_where(field.path, field.view or "", leaf) or (None, False)
+    told = told_by_code(field.path, field.view or "", leaf)
 
     def holds(event: Event) -> bool:
         found = members(event)
         return leaf(found[0]) if len(found) == 1 else any(map(leaf, found))
 
-    return Test(key, holds, field.attributes, deep=field.deep, codes=told, decided=decided)
+    test = Test(key, holds, field.attributes, deep=field.deep, told=told)
+    passing = told.get(field.view or "") if told else None
+    if passing is None or UNKNOWN in passing:
+        return test
+    return replace(test, codes=Codes(passing), decided=True)  # One product, and its codes tell all.
 
 
 def warn_of_name(written: str, vocabulary: Vocabulary, mark: Mark, problems: Problems) -> None:

@@ -1,0 +1,73 @@
+"""Which event codes a rule of the normalised view can match at all, whatever their provider.
+
+For each provider the codes are few: those of its catalogue, those that the rule names, and one that
+stands for all others. So of every part of a condition it can be said which of them may pass it and
+which must, and NOT, which says nothing where only one of the two is known, turns them around.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from tocsin.catalog import PROVIDERS, codes
+from tocsin.rules.ecs import UNKNOWN
+from tocsin.rules.tree import All, AnyOf, Codes, Not, Test, Tree, tests_of
+
+
+class _Passing(NamedTuple):
+    """The codes of which some event may pass, and those of which every event does."""
+
+    may: frozenset[str]
+    must: frozenset[str]
+
+
+def codes_of_view(tree: Tree, product: str) -> Codes | None:
+    """The codes of the events of this product (empty: any) that can match; None where any can."""
+    named = [test.codes for test in tests_of(tree) if test.codes is not None]
+    mentioned = frozenset(code.casefold() for some in named for code in some)
+    found: set[str] = set()
+    for provider in PROVIDERS.values():
+        if product in ("", provider.name):
+            known = _folded(provider.name)
+            every = frozenset({*known, *mentioned, UNKNOWN}) if provider.code_field else frozenset({""})
+            may = _passing(tree, provider.name, every).may
+            if UNKNOWN in may or (product and "" in may):
+                return None
+            found |= {*may, *(known[code] for code in may if code in known)}
+    return Codes(found)
+
+
+def _folded(provider: str) -> Mapping[str, str]:
+    """The codes of the catalogue as it spells them, by their case-folded text."""
+    return {code.casefold(): code for code in codes(provider)}
+
+
+def _passing(tree: Tree, provider: str, every: frozenset[str]) -> _Passing:
+    match tree:
+        case Test():
+            return _of_test(tree, provider, every)
+        case Not(item):
+            inner = _passing(item, provider, every)
+            return _Passing(every - inner.must, every - inner.may)
+        case All(items):
+            each = [_passing(item, provider, every) for item in items]
+            may, must = ([one[side] for one in each] for side in (0, 1))
+            return _Passing(every.intersection(*may), every.intersection(*must))
+        case AnyOf(items):
+            each = [_passing(item, provider, every) for item in items]
+            may, must = ([one[side] for one in each] for side in (0, 1))
+            return _Passing(frozenset().union(*may), frozenset().union(*must))
+
+
+def _of_test(test: Test, provider: str, every: frozenset[str]) -> _Passing:
+    if test.told is not None and provider in test.told:
+        told = test.told[provider]
+        # A code that the rule names and the catalogue does not know is one of the unknown.
+        unknown = every - _folded(provider).keys() if UNKNOWN in told else frozenset[str]()
+        passing = (told & every) | unknown
+        return _Passing(passing, passing)
+    if test.codes is None:
+        return _Passing(every, frozenset())
+    passing = every & frozenset(code.casefold() for code in test.codes)
+    return _Passing(passing, passing if test.decided else frozenset())
