@@ -66,17 +66,23 @@ def _counts(made: Made) -> str:
         return ""
     rule, spec = made.compiled.rule, made.spec
     of = ", ".join(_counted(made))
-    what = of or "events"
-    if spec.fields and _is_count(spec):
-        what = f"different values of {' with '.join(spec.fields)}"
-    within = f" within {_time(rule.timespan_ms)}" if rule.timespan_ms else ""
     if not _is_count(spec):
-        what = CORRELATIONS[spec.type].summary
-        within = f" of {_time(rule.timespan_ms)}" if what.endswith("window") else within
-        within += f", of {of}" if of else ""
+        told = _summed_up(spec.type, rule.timespan_ms) + (f", of {of}" if of else "")
+    else:
+        what = f"different values of {' with '.join(spec.fields)}" if spec.fields else of or "events"
+        told = f"{what} within {_time(rule.timespan_ms)}"
     per = f" for each {_joined(rule.group_by)}" if rule.group_by else ""
     missing = ", a missing one too" if spec.allow_missing and rule.group_by else ""
-    return f"{what}{within}{per}{missing} ({rule.type})"
+    return f"{told}{per}{missing} ({rule.type})"
+
+
+def _summed_up(kind: str, timespan_ms: int) -> str:
+    """When a correlation of this type is true, with the length of its window, if it has one."""
+    summary = CORRELATIONS[kind].summary
+    if not timespan_ms:
+        return summary
+    joint = " of" if summary.endswith("window") else ", within"
+    return f"{summary}{joint} {_time(timespan_ms)}"
 
 
 def _counted(made: Made) -> Iterator[str]:
