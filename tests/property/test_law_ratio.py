@@ -164,7 +164,7 @@ def _replaced(batch: Sequence[Seen]) -> list[Seen]:
 MISTAKES = {
     "what is not of the whole counts": ("_counted", _all_count),
     "an event in both is the later one": ("_counted", _replaced),
-    "an event without its id": ("digest", lambda text: sum(map(ord, text)) % 7),
+    "an event without its id": ("event_name", lambda text: sum(map(ord, text)) % 7),
     "a window that is too short": (
         "_ratios", lambda members, span, *rest, original=ratio._ratios: original(members, span - 1, *rest),
     ),

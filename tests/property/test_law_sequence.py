@@ -186,7 +186,7 @@ MISTAKES = {
     "events for values": ("_Moving", _EventsForValues),
     "before the window": ("_Moving", _Unbounded),
     "case matters": ("counted_value", lambda readers: lambda event: str([read(event) for read in readers])),
-    "an event without its id": ("digest", lambda text: sum(map(ord, text)) % 7 << 4),
+    "an event without its id": ("event_name", lambda text: sum(map(ord, text)) % 7 << 4),
 }
 
 

@@ -145,7 +145,7 @@ class _Miscounted(module._Window):
 
 MISTAKES = {
     "case matters": ("counted_value", lambda readers: lambda event: str([read(event) for read in readers])),
-    "an event without its id": ("digest", lambda text: sum(map(ord, text)) % 7),
+    "an event without its id": ("event_name", lambda text: sum(map(ord, text)) % 7),
     "what leaves is still counted": ("_Window", _NeverLeaves),
     "the first event counts twice": ("_Window", _Miscounted),
     "a window that is too short": (

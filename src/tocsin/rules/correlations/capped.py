@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 
 from tocsin.model.alert import Reader
 from tocsin.model.compiled import WindowSpec
 from tocsin.model.event import Event, as_text
-from tocsin.model.ledger import LedgerKind
+from tocsin.model.ledger import LedgerKind, digest
 from tocsin.rules.correlations.counting import Bounds
 from tocsin.rules.correlations.judged import Judged
 from tocsin.rules.correlations.sliding import MAX_MEMBERS
 from tocsin.rules.section import Section, number_of
 
+_LONGEST_KNOWN = 256  # characters of an id that is worth remembering
 MOST_COUNTED = (
     8_000  # a window of more than MAX_MEMBERS is cut to seven eighths, and must still reach a bound
 )
@@ -22,6 +24,14 @@ def capped(ledger: LedgerKind, state: str, span_ms: int, bounds: Bounds, *, clos
     """The correlation of this ledger, whose groups have a cap; `closes`: the watermark decides."""
     spec = WindowSpec(state, span_ms, "members", keep=MAX_MEMBERS, closes=closes, ledger=ledger)
     return Judged(spec, bounds)
+
+
+def event_name(event_id: str) -> int:
+    """The 64 bits that stand for an event; rules that count the same event ask one after the other."""
+    return _known_name(event_id) if len(event_id) <= _LONGEST_KNOWN else digest(event_id)
+
+
+_known_name = lru_cache(maxsize=4096)(digest)
 
 
 def counted_value(readers: Sequence[Reader]) -> Callable[[Event], str | None]:

@@ -60,10 +60,13 @@ class Members:
 
     def first_at(self, time_ms: int) -> int:
         """The place of the first member at `time_ms` or later."""
-        low, high = 0, len(self)
+        flat = self._flat
+        if not flat or flat[-WIDTH] < time_ms:  # what is asked most
+            return len(flat) // WIDTH
+        low, high = 0, len(flat) // WIDTH
         while low < high:
             middle = (low + high) // 2
-            if self._flat[middle * WIDTH] < time_ms:
+            if flat[middle * WIDTH] < time_ms:
                 low = middle + 1
             else:
                 high = middle

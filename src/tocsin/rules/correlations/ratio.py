@@ -13,9 +13,9 @@ from itertools import accumulate, chain, pairwise
 
 from tocsin.model.compiled import Correlation
 from tocsin.model.event import Event
-from tocsin.model.ledger import Ledger, LedgerKind, Scored, Seen, digest
+from tocsin.model.ledger import Ledger, LedgerKind, Scored, Seen
 from tocsin.rules.correlations.bounds import condition_of, read_bounds
-from tocsin.rules.correlations.capped import MOST_COUNTED, capped, whole_number
+from tocsin.rules.correlations.capped import MOST_COUNTED, capped, event_name, whole_number
 from tocsin.rules.correlations.closing import Closing, ClosingLaw
 from tocsin.rules.correlations.counting import Bounds
 from tocsin.rules.correlations.keys import PARAM, TEXT, condition, described, number
@@ -70,7 +70,7 @@ def seen(source: Input) -> SeenBy:
     bit = (_OF, _OVER)[source.step]
 
     def members(events: Sequence[Event]) -> list[Seen]:
-        return [Seen(event.time_ms, digest(event.id), bit) for event in events]
+        return [Seen(event.time_ms, event_name(event.id), bit) for event in events]
 
     return members
 
@@ -163,6 +163,8 @@ def _ratios(members: Members, span_ms: int, from_ms: int, until_ms: int, least: 
     """The ratios of the windows that end at members of `[from_ms, until_ms)` and hold enough of them."""
     first, after = members.first_at(from_ms), members.first_at(until_ms)
     left = members.first_at(members.time(first) - span_ms) if first < after else first
+    if after - left < least:
+        return []
     times = members.times(left, after)
     of_until = list(accumulate([value & _OF for value in members.values(left, after)], initial=0))
     scored: list[Scored] = []

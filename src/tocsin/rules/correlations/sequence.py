@@ -17,7 +17,7 @@ from tocsin.model.alert import Reader
 from tocsin.model.compiled import Correlation
 from tocsin.model.event import Event
 from tocsin.model.ledger import Scored, Seen, digest
-from tocsin.rules.correlations.capped import MOST_COUNTED, capped, counted_value, whole_number
+from tocsin.rules.correlations.capped import MOST_COUNTED, capped, counted_value, event_name, whole_number
 from tocsin.rules.correlations.counting import Bounds
 from tocsin.rules.correlations.keys import PARAM, TEXT, TEXTS, closed, described, number
 from tocsin.rules.correlations.kind import CorrelationSpec, CorrelationType, Counting, Input, Reading, SeenBy
@@ -33,7 +33,10 @@ _STEP = 15  # the bits of a member's name and value that say which step it is of
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """At least so many events; where `distinct` fields are named, so many different values of these."""
+    """At least so many events; where `distinct` fields are named, so many different values of these.
+
+    Of the first step any number is scored, and the bounds decide.
+    """
 
     at_least: int
     distinct: tuple[str, ...] = ()
@@ -56,9 +59,10 @@ def read(reading: Reading) -> Counting | None:
     sound = [one for one in found if one is not None]
     if len(section.problems.errors) > before or len(sound) < len(found):
         return None
-    steps = tuple(step for _, step in sound)
+    (_, first), *others = sound
+    steps = (Step(1, first.distinct), *[step for _, step in others])
     return Counting(
-        Bounds((("gte", steps[0].at_least),)),
+        Bounds((("gte", first.at_least),)),
         fields=tuple(dict.fromkeys(name for step in steps for name in step.distinct)),
         steps=tuple(when for when, _ in sound),
         own=steps,
@@ -84,13 +88,13 @@ def seen(source: Input) -> SeenBy:
     value_of = counted_value(_readers(source, distinct)) if distinct else None
 
     def members(events: Sequence[Event]) -> list[Seen]:
-        found = []
-        for event in events:
-            name = digest(event.id) & ~_STEP | step
-            text = value_of(event) if value_of else ""
-            if text is not None:
-                found.append(Seen(event.time_ms, name, digest(text) & ~_STEP | step if value_of else name))
-        return found
+        names = [event_name(event.id) & ~_STEP | step for event in events]
+        if value_of is None:
+            return [Seen(event.time_ms, name, name) for event, name in zip(events, names, strict=True)]
+        valued = zip(events, names, map(value_of, events), strict=True)
+        return [
+            Seen(event.time_ms, name, digest(text) & ~_STEP | step) for event, name, text in valued if text
+        ]
 
     return members
 
@@ -136,6 +140,8 @@ def _scores(
     """The scores of the instants of the last step in `[from_ms, until_ms)`, where the rest holds."""
     first, after = members.first_at(from_ms), members.first_at(until_ms)
     left = members.first_at(members.time(first) - span_ms)
+    if all(map(_STEP.__and__, members.values(left, after))):
+        return  # nothing of the first step
     times: dict[int, list[int]] = defaultdict(list)
     values: dict[int, list[int]] = defaultdict(list)
     for time_ms, value in zip(members.times(left, after), members.values(left, after), strict=True):

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from tocsin.model.compiled import Correlation
 from tocsin.model.event import Event
 from tocsin.model.ledger import Scored, Seen, digest
-from tocsin.rules.correlations.capped import capped, counted_value
+from tocsin.rules.correlations.capped import capped, counted_value, event_name
 from tocsin.rules.correlations.counting import Bounds
 from tocsin.rules.correlations.keys import FIELD, condition
 from tocsin.rules.correlations.kind import CorrelationSpec, CorrelationType, Counting, Input, Reading, SeenBy
@@ -31,15 +31,16 @@ def read(reading: Reading) -> Counting | None:
         section.problems.error(
             section.mark, "a shape needs per, the field over whose values it looks, like per: data.user_name"
         )
-    form = read_form(reading)
-    if form is None or not per:
+    found = read_form(reading)
+    if found is None or not per:
         return None
     if set(per) <= set(reading.group_by):
         section.problems.warning(
             section.mark_of("per"),
             f"each group has one value of {' and '.join(per)}; name another field, or another group-by",
         )
-    return Counting(form.scored, fields=per, own=form)
+    bounds, form = found
+    return Counting(bounds, fields=per, own=form)
 
 
 def build(state: str, spec: CorrelationSpec, _highest: float) -> Correlation:
@@ -61,7 +62,9 @@ def seen(source: Input) -> SeenBy:
     def members(events: Sequence[Event]) -> list[Seen]:
         valued = ((event, value_of(event)) for event in events)
         return [
-            Seen(event.time_ms, digest(event.id), digest(text)) for event, text in valued if text is not None
+            Seen(event.time_ms, event_name(event.id), digest(text))
+            for event, text in valued
+            if text is not None
         ]
 
     return members
@@ -119,6 +122,8 @@ def _scores(members: Members, span_ms: int, from_ms: int, until_ms: int, form: F
     """The scores of the windows of this form that end at members of `[from_ms, until_ms)`."""
     first, after = members.first_at(from_ms), members.first_at(until_ms)
     left = members.first_at(members.time(first) - span_ms) if first < after else first
+    if after - left < form.least_events:
+        return []
     slide = _Slide(members.times(left, after), members.values(left, after), first - left)
     return [
         (at_ms, float(len(window) if form.scores_values else events))

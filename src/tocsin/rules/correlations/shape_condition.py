@@ -29,24 +29,20 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """What a window must be like; None where nothing is said. `events` or `values` is said."""
+    """What a window must be like beside what its score is compared with; None where nothing is said.
 
+    `scores_values`: the score is the number of values, else of events.
+    """
+
+    scores_values: bool
     events: Bounds | None
-    values: Bounds | None
     events_per_value: Bounds | None
     share: Share | None
 
     @property
-    def scored(self) -> Bounds:
-        """What the score is compared with: the bounds of the values, else of the events."""
-        found = self.values or self.events
-        assert found is not None  # noqa: S101 - `read_form` sees to it
-        return found
-
-    @property
-    def scores_values(self) -> bool:
-        """Whether the score is the number of values; else of events."""
-        return self.values is not None
+    def least_events(self) -> int:
+        """A window of fewer cannot be like this."""
+        return self.events.floor if self.events else 1
 
     @property
     def each(self) -> tuple[Bounds, ...]:
@@ -55,34 +51,33 @@ class Form:
         return tuple(bounds for bounds in (self.events_per_value, share) if bounds)
 
     def fits(self, events: int, values: int, fit: Sequence[int]) -> bool:
-        """Whether all holds but what the score is compared with; `fit` goes with `each`."""
+        """Whether a window is like this; `fit` goes with `each`."""
         if self.events_per_value is not None and fit[0] < values:
             return False
         if self.share is not None and not self.share.bounds.holds(fit[-1] / values):
             return False
-        return self.values is None or self.events is None or self.events.holds(events)
+        return self.events is None or self.events.holds(events)
 
 
-def read_form(reading: Reading) -> Form | None:
-    """The form; None after a mistake."""
+def read_form(reading: Reading) -> tuple[Bounds, Form] | None:
+    """What the score is compared with, and the form; None after a mistake."""
     before = len(reading.section.problems.errors)
     condition = condition_of(reading, EXAMPLE)
     if condition is None:
         return None
-    form = Form(
-        events=_counts(reading, condition, "events", _COUNT),
-        values=_counts(reading, condition, "values", _COUNT),
-        events_per_value=_counts(reading, condition, "events_per_value", _EACH),
-        share=_share(reading, condition),
-    )
+    events = _counts(reading, condition, "events", _COUNT)
+    values = _counts(reading, condition, "values", _COUNT)
+    each = _counts(reading, condition, "events_per_value", _EACH)
+    form = Form(values is not None, events if values else None, each, _share(reading, condition))
     condition.done()
     if len(condition.problems.errors) > before:
         return None
-    if all(bounds.holds(1) for bounds in (form.events, form.values) if bounds):
+    scored = values or events
+    if scored is None or all(bounds.holds(1) for bounds in (events, values) if bounds):
         told = "a shape needs a lower bound of events or of values, else a single event has it; write"
         condition.problems.error(condition.mark, f"{told} {EXAMPLE}")
         return None
-    return form
+    return scored, form
 
 
 def _counts(reading: Reading, condition: Section, key: str, example: str) -> Bounds | None:
