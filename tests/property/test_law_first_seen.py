@@ -66,12 +66,12 @@ def oracle(records: list[Record]) -> set[Told]:
     """By definition, over all events at once."""
     found: set[Told] = set()
     for case in CASES:
-        groups: dict[tuple[str, ...], list[tuple[float, tuple[str, ...]]]] = defaultdict(list)
-        for record in {record["log_id"]: record for record in records}.values():
+        groups: dict[tuple[str, ...], set[tuple[float, tuple[str, ...]]]] = defaultdict(set)
+        for record in records:
             key = tuple(_text(record[name]) for name in case.by)
             value = tuple(_text(record[name]) for name in case.field)
             if record["type"] == "s" and all(key) and all(value):
-                groups[key].append((record["at"], value))
+                groups[key].add((record["at"], value))
         for key, events in groups.items():
             found |= {
                 Told(case.name, "\x1f".join(key), at, 1.0)
@@ -82,7 +82,7 @@ def oracle(records: list[Record]) -> set[Told]:
 
 
 def _is_new(
-    case: Case, events: list[tuple[float, tuple[str, ...]]], at: float, value: tuple[str, ...]
+    case: Case, events: set[tuple[float, tuple[str, ...]]], at: float, value: tuple[str, ...]
 ) -> bool:
     times = sorted({time for time, _ in events if time <= at})
     starts = [times[0], *(later for one, later in pairwise(times) if later - one > case.remember)]

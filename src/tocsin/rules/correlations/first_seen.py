@@ -10,19 +10,20 @@ from collections.abc import Sequence
 
 from tocsin.model.compiled import Correlation, WindowSpec
 from tocsin.model.event import Event
-from tocsin.model.ledger import Seen, digest
+from tocsin.model.ledger import Seen
 from tocsin.rules.correlations.capped import counted_value
 from tocsin.rules.correlations.counting import Bounds
 from tocsin.rules.correlations.judged import Judged
 from tocsin.rules.correlations.keys import DURATION, TEXTS, described, number
 from tocsin.rules.correlations.kind import CorrelationSpec, CorrelationType, Counting, Input, Reading, SeenBy
+from tocsin.rules.correlations.named import named
 from tocsin.rules.correlations.sightings import NewLaw, first_sightings
 from tocsin.rules.correlations.spans import LONGEST_TIMESPAN_MS, timespan
 from tocsin.rules.section import Section, number_of
 
 EXAMPLE = "field: data.location_info.country_code, remember: 90d, learn: 7d"
 MAX_VALUES = 1_000  # of an entity
-MOST_NEEDED = 1_000_000  # events that `min_seen` may ask for
+MOST_NEEDED = 1_000_000  # sightings that `min_seen` may ask for
 _DAY_MS = 86_400_000
 _REMEMBER_MS, _LEARN_MS = 90 * _DAY_MS, 7 * _DAY_MS
 _ONE = Bounds((("gte", 1),))
@@ -57,16 +58,12 @@ def build(state: str, spec: CorrelationSpec, _highest: float) -> Correlation:
 
 
 def seen(source: Input) -> SeenBy:
-    """A member is an event, by its id, with its value; one that misses the field is left out."""
-    read_value = counted_value(source.values)
+    """A member is a value at an instant, however many events; one that misses the field is left out."""
+    value_of = counted_value(source.values)
 
     def members(events: Sequence[Event]) -> list[Seen]:
-        read_events = ((event, read_value(event)) for event in events)
-        return [
-            Seen(event.time_ms, digest(event.id), digest(value))
-            for event, value in read_events
-            if value is not None
-        ]
+        both = ((event.time_ms, value_of(event)) for event in events)
+        return [Seen(time_ms, named(value)) for time_ms, value in both if value is not None]
 
     return members
 
@@ -116,7 +113,7 @@ FIRST_SEEN = CorrelationType(
         "field": described("The field whose new values are told; several: their combinations.", TEXTS),
         "remember": described("How long a value stays known (90d).", DURATION),
         "learn": described("How long an entity is only learned of (7d).", DURATION),
-        "min_seen": number("Events of the entity before anything is new (1).", highest=MOST_NEEDED),
+        "min_seen": number("Sightings of the entity before anything is new (1).", highest=MOST_NEEDED),
     },
     required=("field",),
 )

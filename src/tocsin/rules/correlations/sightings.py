@@ -1,8 +1,8 @@
 """The ledger of `first_seen`: which values of an entity are known, and since when.
 
 Behind the committed watermark only each value's first and newest time of its latest run are kept,
-at most so many values; what is newer is kept event by event, because a late one may still change
-who was first.
+at most so many values; what is newer is kept one by one, because a late sighting may still change
+which was first.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from tocsin.model.alert import NEVER_MS
 from tocsin.model.ledger import Ledger, LedgerKind, Scored, Seen
 from tocsin.rules.correlations.members import Members
 
-_HEAD = Struct("<5q")  # start, last, events, floor_until, how many values
+_HEAD = Struct("<5q")  # start, last, sightings, floor_until, how many values
 _VALUE = Struct("<3q")  # value, first, newest
 _UNSEEN = (NEVER_MS, NEVER_MS)
 
 
 class NewLaw(NamedTuple):
-    """How long a value stays known, how long an entity is only learned of, events before any is new."""
+    """How long a value stays known, how long an entity is only learned of, sightings before any is new."""
 
     remember_ms: int
     learn_ms: int
@@ -40,7 +40,7 @@ def first_sightings(law: NewLaw) -> LedgerKind:
 
 
 class Sightings:
-    """One entity: what is known of it, and its events that are not committed yet."""
+    """One entity: what is known of it, and its sightings that are not committed yet."""
 
     def __init__(self, law: NewLaw, dumped: bytes | None, keep: int | None) -> None:
         self._history, used = _history_of(law, dumped or b"", keep)
@@ -49,12 +49,12 @@ class Sightings:
 
     @property
     def deadline(self) -> int | None:
-        """The first event whose value is new, as far as can be told now."""
+        """The first sighting that is new, as far as can be told now."""
         return self._new[0] if self._new else None
 
     @property
     def lasts_until(self) -> int:
-        """So long after its newest event an entity's history begins anew."""
+        """So long after its newest sighting an entity's history begins anew."""
         newest = self._open.time(-1) if len(self._open) else NEVER_MS
         newest = max(newest, self._history.last_ms)
         return newest + self._history.law.remember_ms if newest > NEVER_MS else NEVER_MS
@@ -87,13 +87,13 @@ class Sightings:
         """See `Ledger.dump`."""
         history = self._history
         head = _HEAD.pack(
-            history.start_ms, history.last_ms, history.events, history.floor_until, len(history.known)
+            history.start_ms, history.last_ms, history.count, history.floor_until, len(history.known)
         )
         known = [_VALUE.pack(value, *run) for value, run in history.known.items()]
         return b"".join((head, *known, self._open.dump()))
 
     def _commit(self, committed_ms: int, asked: Collection[int]) -> list[Scored]:
-        """Let go of the events behind `committed_ms`; of the instants asked for, those with a new value."""
+        """Let go of the sightings behind `committed_ms`; which of the instants asked for had a new value."""
         count = self._open.first_at(committed_ms)
         found: list[Scored] = []
         for at_ms, values in _instants(self._open, count):
@@ -103,9 +103,12 @@ class Sightings:
         return found
 
     def _foreseen(self) -> list[int]:
-        """The instants with a new value among the events that are not committed."""
+        """The instants with a new value among the sightings that are not committed."""
+        times, values = self._open.times(), self._open.names()
+        if all(map(self._history.knows, times, values)):
+            return []  # the common case
         draft = self._history.copy()
-        return [at_ms for at_ms, values in _instants(self._open, len(self._open)) if draft.see(at_ms, values)]
+        return [at_ms for at_ms, some in _instants(self._open, len(times)) if draft.see(at_ms, some)]
 
 
 class History:
@@ -114,27 +117,32 @@ class History:
     A run is (first, newest) of sightings no further apart than the time a value is remembered.
     """
 
-    __slots__ = ("_keep", "events", "floor_until", "known", "last_ms", "law", "start_ms")
+    __slots__ = ("_keep", "count", "floor_until", "known", "last_ms", "law", "start_ms")
 
     def __init__(self, law: NewLaw, keep: int | None) -> None:
         self.law, self._keep = law, keep
         self.start_ms = self.last_ms = self.floor_until = NEVER_MS
-        self.events = 0
+        self.count = 0
         self.known: dict[int, tuple[int, int]] = {}
 
     def copy(self) -> History:
         """Another one that knows the same."""
         made = History(self.law, self._keep)
         made.start_ms, made.last_ms, made.floor_until = self.start_ms, self.last_ms, self.floor_until
-        made.events, made.known = self.events, dict(self.known)
+        made.count, made.known = self.count, dict(self.known)
         return made
 
+    def knows(self, at_ms: int, value: int) -> bool:
+        """Whether the value was seen so shortly before that then it is not new, whatever else comes."""
+        newest = self.known.get(value, _UNSEEN)[1]
+        return newest < at_ms <= newest + self.law.remember_ms
+
     def see(self, at_ms: int, values: Seq[int]) -> bool:
-        """All events of an instant, by their values; whether one is new, and may be told."""
+        """All sightings of an instant, by their values; whether one is new, and may be told."""
         if at_ms < self.last_ms:
             return self._see_late(at_ms, values)
         if at_ms - self.last_ms > self.law.remember_ms:
-            self.start_ms, self.events, self.known = at_ms, 0, {}
+            self.start_ms, self.count, self.known = at_ms, 0, {}
         is_new = False
         for value in values:
             first, newest = self.known.pop(value, _UNSEEN)
@@ -144,7 +152,7 @@ class History:
             is_new |= first == at_ms
         told = is_new and self._is_learned(at_ms)
         self.last_ms = at_ms
-        self.events += len(values)
+        self.count += len(values)
         self._forget(at_ms)
         return told
 
@@ -164,12 +172,12 @@ class History:
             is_new |= run[0] == at_ms or at_ms < first
         self.known = dict(sorted(self.known.items(), key=lambda item: item[1][1]))
         told = is_new and self._is_learned(at_ms)
-        self.events += len(values)
+        self.count += len(values)
         self._forget(self.last_ms)
         return told
 
     def _is_learned(self, at_ms: int) -> bool:
-        return at_ms >= self.start_ms + self.law.learn_ms and self.events >= self.law.min_seen
+        return at_ms >= self.start_ms + self.law.learn_ms and self.count >= self.law.min_seen
 
     def _forget(self, at_ms: int) -> None:
         """The values of too long ago, and the oldest of too many."""
@@ -189,8 +197,8 @@ def _history_of(law: NewLaw, dumped: bytes, keep: int | None) -> tuple[History, 
     history = History(law, keep)
     if not dumped:
         return history, 0
-    start, last, events, floor_until, count = _HEAD.unpack_from(dumped)
-    history.start_ms, history.last_ms, history.events, history.floor_until = start, last, events, floor_until
+    start, last, seen, floor_until, count = _HEAD.unpack_from(dumped)
+    history.start_ms, history.last_ms, history.count, history.floor_until = start, last, seen, floor_until
     after = _HEAD.size + count * _VALUE.size
     rows = _VALUE.iter_unpack(dumped[_HEAD.size : after])
     history.known = {value: (first, newest) for value, first, newest in rows}
@@ -199,6 +207,6 @@ def _history_of(law: NewLaw, dumped: bytes, keep: int | None) -> tuple[History, 
 
 def _instants(members: Members, count: int) -> Iterator[tuple[int, Seq[int]]]:
     """The values of each instant, of the `count` oldest members."""
-    both = zip(members.times(0, count), members.values(0, count), strict=True)
+    both = zip(members.times(0, count), members.names(0, count), strict=True)
     for at_ms, some in groupby(both, key=lambda pair: pair[0]):
         yield at_ms, [value for _, value in some]

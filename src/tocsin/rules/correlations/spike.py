@@ -22,6 +22,7 @@ from tocsin.rules.correlations.counting import HIGHEST_COUNT, Bounds
 from tocsin.rules.correlations.judged import Judged
 from tocsin.rules.correlations.keys import DURATION, TEXTS, closed, condition, described, number
 from tocsin.rules.correlations.kind import CorrelationSpec, CorrelationType, Counting, Input, Reading, SeenBy
+from tocsin.rules.correlations.named import named
 from tocsin.rules.correlations.sliding import MAX_MEMBERS
 from tocsin.rules.correlations.spans import timespan
 from tocsin.rules.problems import did_you_mean
@@ -103,7 +104,7 @@ def seen(source: Input) -> SeenBy:
         if value_of is None:
             return [Seen(event.time_ms, digest(event.id)) for event in events]
         both = ((event.time_ms, value_of(event)) for event in events)
-        return [Seen(time_ms, digest(value)) for time_ms, value in both if value is not None]
+        return [Seen(time_ms, named(value)) for time_ms, value in both if value is not None]
 
     return members
 
