@@ -152,6 +152,13 @@ class Section:
         """Report unknown keys."""
         for key, entry in self.rest():
             hint = did_you_mean(key, dict.fromkeys(self._asked))
+            if (
+                self.table.flow
+                and isinstance(entry.node, Scalar)
+                and entry.node.is_null
+                and not entry.node.text
+            ):
+                hint = "in braces a comma begins the next entry; text with a comma needs quotes"
             self.problems.error(entry.key_mark, f'unknown key "{key}" in {self.name}; {hint}')
 
 
