@@ -161,7 +161,7 @@ def test_a_parent_shows_the_events_from_before_its_own_timespan(load_text: LoadT
 
 def test_a_late_event_that_makes_a_child_true_makes_its_parent_true(load_text: LoadText) -> None:
     rules = load_text(FAILED + "---\n" + LOGIN + BRUTE_FORCE)
-    late = [*ATTACK[:2], ATTACK[6], {"at": 20, "type": "fp", "user_name": "ANN", "ip": "192.0.2.0"}]
+    late = [*ATTACK[:2], ATTACK[6], {"at": 20, "type": "fp", "user_name": "ANN", "ip": "192.0.2.1"}]
 
     (alert,) = _replayed(rules, [{**one, "log_id": f"id{n}"} for n, one in enumerate(late)])
 
