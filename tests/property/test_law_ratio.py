@@ -107,6 +107,11 @@ LAWS = (
     Law("middling", "of: ok, over: failed or ok, timespan: 11s, "
         "condition: {gte: 0.3, lte: 0.7, min_count: 2}",
         closing(OK, ALL, 11, 2, lambda r: 0.3 <= r <= 0.7)),
+    # Longer than anything is late: what is committed matters still.
+    Law("long", "of: failed, over: failed or ok, timespan: 170s, condition: {gte: 0.8, min_count: 10}",
+        sliding(FAILED, ALL, 170, 10, lambda r: r >= 0.8)),
+    Law("long_closing", "of: ok, over: failed or ok, timespan: 170s, condition: {lt: 0.2, min_count: 10}",
+        closing(OK, ALL, 170, 10, lambda r: r < 0.2)),
     Law("whole_tenant", "of: blocked, over: 1 of them, timespan: 5s, condition: {gte: 0.5, min_count: 2}",
         sliding(BLOCKED, (*ALL, *BLOCKED), 5, 2, lambda r: r >= 0.5), by=()),
 )  # fmt: skip

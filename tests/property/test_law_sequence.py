@@ -11,7 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from tocsin.model.compiled import RuleSet
-from tocsin.rules.correlations import sequence as module
+from tocsin.model.ledger import Seen
+from tocsin.rules.correlations import sequence, sequence_ledger
 from tocsin.state.connection import Store
 from tocsin.state.windows_memory import MemoryWindows
 from tocsin.state.windows_redis import RedisWindows
@@ -59,7 +60,7 @@ class Step(NamedTuple):
         return self.count([record]) > 0
 
 
-def sequence(span: int, *steps: Step) -> BruteForce:
+def chain(span: int, *steps: Step) -> BruteForce:
     """Each step is in a stretch of its own of the window; the last stretch ends with an event of it.
 
     A stretch is begun at any instant: the score is the most that the first one can hold.
@@ -90,27 +91,33 @@ def sequence(span: int, *steps: Step) -> BruteForce:
 
 LAWS = (
     Law("failed_then_ok", "timespan: 20s, steps: [{when: failed, at_least: 3}, {when: ok}]",
-        sequence(20, Step(FAILED, 3), Step(OK))),
+        chain(20, Step(FAILED, 3), Step(OK))),
     Law("users_then_ok", "timespan: 15s, "
         "steps: [{when: failed, at_least: 2, distinct: data.user_name}, {when: ok}]",
-        sequence(15, Step(FAILED, 2, ("user_name",)), Step(OK))),
+        chain(15, Step(FAILED, 2, ("user_name",)), Step(OK))),
     Law("then_two_users", "timespan: 25s, steps: [{when: failed, at_least: 2}, "
         "{when: ok, at_least: 2, distinct: [data.user_name]}]",
-        sequence(25, Step(FAILED, 2), Step(OK, 2, ("user_name",)))),
+        chain(25, Step(FAILED, 2), Step(OK, 2, ("user_name",)))),
     Law("three_steps", "timespan: 18s, "
         "steps: [{when: failed}, {when: ok, at_least: 2}, {when: new or blocked}]",
-        sequence(18, Step(FAILED), Step(OK, 2), Step((*NEW, *BLOCKED)))),
+        chain(18, Step(FAILED), Step(OK, 2), Step((*NEW, *BLOCKED)))),
     Law("a_user_between", "timespan: 16s, steps: [{when: new}, "
         "{when: failed, at_least: 2, distinct: data.user_name}, {when: ok}]",
-        sequence(16, Step(NEW), Step(FAILED, 2, ("user_name",)), Step(OK))),
+        chain(16, Step(NEW), Step(FAILED, 2, ("user_name",)), Step(OK))),
     # One event is of both steps: it can serve one of them.
     Law("overlapping", "timespan: 10s, steps: [{when: failed, at_least: 2}, {when: known}]",
-        sequence(10, Step(FAILED, 2), Step(("fp",)))),
+        chain(10, Step(FAILED, 2), Step(("fp",)))),
     Law("the_same_thrice", "timespan: 9s, steps: [{when: failed}, {when: failed}, {when: failed}]",
-        sequence(9, Step(FAILED), Step(FAILED), Step(FAILED))),
+        chain(9, Step(FAILED), Step(FAILED), Step(FAILED))),
+    # Longer than anything is late: what is committed matters still.
+    Law("long", "timespan: 200s, steps: [{when: failed, at_least: 12}, {when: ok}]",
+        chain(200, Step(FAILED, 12), Step(OK))),
+    Law("long_to_two_users", "timespan: 150s, steps: [{when: failed, at_least: 4, distinct: data.user_name}, "
+        "{when: ok, at_least: 2, distinct: data.user_name}]",
+        chain(150, Step(FAILED, 4, ("user_name",)), Step(OK, 2, ("user_name",)))),
     Law("pairs_of_a_tenant", "timespan: 7s, steps: "
         "[{when: failed, at_least: 3, distinct: [data.user_name, data.ip]}, {when: ok}]",
-        sequence(7, Step(FAILED, 3, ("user_name", "ip")), Step(OK)), by=()),
+        chain(7, Step(FAILED, 3, ("user_name", "ip")), Step(OK)), by=()),
 )  # fmt: skip
 
 
@@ -159,28 +166,41 @@ def test_the_control_without_a_mistake_passes(rules: RuleSet) -> None:
     assert not _found(rules)
 
 
-class _NotStrict(module._Moving):
+class _NotStrict(sequence_ledger._Moving):
     def latest_start(self, before_ms: int, at_least: int) -> int | None:
         return super().latest_start(before_ms + 1, at_least)
 
 
-class _Earliest(module._Moving):
+class _Earliest(sequence_ledger._Moving):
     def latest_start(self, before_ms: int, at_least: int) -> int | None:
         found = super().latest_start(before_ms, at_least)
         return None if found is None else min(found, self._times[0])
 
 
-class _EventsForValues(module._Moving):
+class _EventsForValues(sequence_ledger._Moving):
     def __init__(self, times: Sequence[int], values: Sequence[int], *, distinct: bool) -> None:
         super().__init__(times, values, distinct=False)
 
 
-class _Unbounded(module._Moving):
+class _Unbounded(sequence_ledger._Moving):
     def count(self, from_ms: int, before_ms: int) -> int:
         return super().count(from_ms - 60_000, before_ms)
 
 
+class _ForgetsOpenings(sequence_ledger._Chain):
+    def _let_go(self, committed_ms: int) -> None:
+        self._members.drop(self._members.first_at(committed_ms))
+
+
+class _OneEndIsEnough(sequence_ledger._Chain):
+    def _let_go(self, committed_ms: int) -> None:
+        self._last = 1
+        self._forget_ends(committed_ms)
+
+
 MISTAKES = {
+    "what is committed is of no more use": ("_Chain", _ForgetsOpenings),
+    "one event of any last step is enough": ("_Chain", _OneEndIsEnough),
     "one instant is in order": ("_Moving", _NotStrict),
     "the rest begins as early as it can": ("_Moving", _Earliest),
     "events for values": ("_Moving", _EventsForValues),
@@ -193,6 +213,33 @@ MISTAKES = {
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_a_planted_mistake_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mistake: str) -> None:
     name, planted = MISTAKES[mistake]
+    module = sequence_ledger if hasattr(sequence_ledger, name) else sequence
     monkeypatch.setattr(module, name, planted)
 
     assert _found(rules_of("sequence", LAWS, SELECTIONS, tmp_path))
+
+
+def test_a_flood_of_the_last_step_does_not_push_out_the_first() -> None:
+    steps = (sequence_ledger.Step(1), sequence_ledger.Step(1))
+    ledger = sequence_ledger.chained(100_000, steps)(None, 50)
+    ledger.observe([Seen(1, number * 16, number * 16) for number in range(7)], 0)
+
+    told = []
+    for at in range(2, 90_000, 100):
+        told = ledger.observe([Seen(at + n, (at + n) * 16 + 1, 1) for n in range(0, 100, 5)], at - 100)
+
+    assert told[-1][1] == 7.0
+    assert ledger.size < 60
+    assert ledger.floor_until < 0
+
+
+def test_a_group_without_an_event_of_the_first_step_is_soon_forgotten() -> None:
+    steps = (sequence_ledger.Step(1), sequence_ledger.Step(1))
+    ledger = sequence_ledger.chained(100_000, steps)(None, None)
+
+    ledger.observe([Seen(1_000, 17, 17)], 0)
+    assert ledger.lasts_until == 1_000
+    ledger.observe([Seen(2_000, 33, 33)], 1_500)
+    assert ledger.size == 1
+    ledger.observe([Seen(1_700, 16, 16)], 1_500)
+    assert ledger.lasts_until == 2_000 + 100_000

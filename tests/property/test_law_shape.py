@@ -83,6 +83,11 @@ LAWS = (
     Law("pairs", "per: [data.user_name, data.client_name], timespan: 14s, condition: {values: {gte: 3}, "
         "events_per_value: {lt: 2}}",
         shape(14, lambda n, each: len(each) >= 3 and max(each) < 2, per=("user_name", "client_name"))),
+    # Longer than anything is late: what is committed matters still.
+    Law("long", PER + ", timespan: 180s, condition: {events: {gte: 12}, values: {gte: 5}, "
+        "events_per_value: {lte: 6}, share: {of: {events_per_value: {lte: 3}}, gte: 0.5}}",
+        shape(180, lambda n, each: n >= 12 and len(each) >= 5 and max(each) <= 6
+              and share(each, lambda c: c <= 3) >= 0.5)),
     Law("whole_tenant", PER + ", timespan: 6s, condition: {events: {gte: 5}, values: {gte: 2}}",
         shape(6, lambda n, each: n >= 5 and len(each) >= 2), by=()),
 )  # fmt: skip
