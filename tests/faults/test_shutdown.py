@@ -141,7 +141,7 @@ def keys_after_a_life(tocsin: Tocsin, receiver: Receiver, ip: str) -> set[bytes]
     tocsin.ready()
     assert tocsin.post(burst(ip)) == 204
     with tocsin.state() as state:
-        until(lambda: state.alerts.find() and not state.outbox.waiting("hook"), "an alert told")
+        until(lambda: state.outbox.find(status="sent") and not state.outbox.waiting("hook"), "an alert told")
         keys = set(state.store.client.keys("*"))
     assert tocsin.terminate() == 0
     return keys

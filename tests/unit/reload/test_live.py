@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -124,6 +125,8 @@ def overlaps(live: LiveRules) -> int:
             with live.batch():
                 with count:
                     inside[0] += 1
+                for _ in range(200):  # most of its time a batch is inside
+                    pass
                 with count:
                     inside[0] -= 1
 
@@ -142,10 +145,21 @@ def overlaps(live: LiveRules) -> int:
     return wrong[0]
 
 
+@pytest.fixture
+def turns() -> Iterator[None]:
+    """Threads take turns as often as they can."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.mark.usefixtures("turns")
 def test_no_swap_meets_a_batch() -> None:
     assert overlaps(LiveRules(at_work())) == 0
 
 
+@pytest.mark.usefixtures("turns")
 def test_a_swap_that_does_not_wait_would_be_found() -> None:
     class Hasty(LiveRules):
         def swap(self, make: Callable[[], AtWork]) -> None:
