@@ -49,7 +49,7 @@ def fields_read(spec: CorrelationSpec, bases: Sequence[Base], context: Sequence[
     found: list[frozenset[str]] = []
     for position, base in enumerate(bases):
         if isinstance(base, Made):
-            found.append(base.fields)
+            found.append(base.fields.union(*(detection.flat(context) for detection in base.bases)))
         else:
             named = (*fields_for(spec, position, spec.group_by), *fields_for(spec, position, spec.fields))
             found.append(base.fields | base.flat((*named, *context)))

@@ -159,6 +159,14 @@ def test_a_parent_shows_the_events_from_before_its_own_timespan(load_text: LoadT
     assert alert.evidence.events == ["e0", "e1", "e2"]
 
 
+def test_a_parent_shows_fields_that_no_child_reads(load_text: LoadText) -> None:
+    rules = load_text(FAILED + _over("child", "failed") + _over("parent", "child", more=CONTEXT))
+
+    (alert,) = _replayed(rules, [{"at": at, "type": "fp", "user_name": f"u{at}"} for at in (0, 1, 2)])
+
+    assert [value.text for value in alert.evidence.values["data.user_name"]] == ["u0", "u1", "u2"]
+
+
 def test_a_late_event_that_makes_a_child_true_makes_its_parent_true(load_text: LoadText) -> None:
     rules = load_text(FAILED + "---\n" + LOGIN + BRUTE_FORCE)
     late = [*ATTACK[:2], ATTACK[6], {"at": 20, "type": "fp", "user_name": "ANN", "ip": "192.0.2.1"}]
