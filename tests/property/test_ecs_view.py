@@ -429,5 +429,4 @@ def test_a_planted_mistake_is_seen(mistake: str, monkeypatch: pytest.MonkeyPatch
 
 
 def _forget_readers() -> None:
-    readers.ecs_reader.cache_clear()
     reader.cache_clear()

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from tocsin.model.alert import Reader
 from tocsin.model.compiled import Matcher
+from tocsin.model.place import Locator
 from tocsin.rules.category import category_test
 from tocsin.rules.condition import parse_condition
 from tocsin.rules.document import Entry, Scalar
@@ -57,13 +58,18 @@ class Detection:
     def _codes(self, tree: Tree) -> Codes | None:
         return _codes_of(tree, self.doc.vocabulary)
 
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """What its field names mean."""
+        return self.clauses[0].scope.vocabulary
+
     def readers(self, written: Sequence[str]) -> tuple[Reader, ...]:
         """Readers of fields as this rule writes them."""
-        return readers(written, self.doc.vocabulary)
+        return readers(written, self.vocabulary)
 
     def flat(self, written: Sequence[str]) -> frozenset[str]:
         """The top-level vendor fields that these readers read."""
-        return flat_fields(written, self.doc.vocabulary)
+        return flat_fields(written, self.vocabulary)
 
     def matcher(
         self, group_by: Sequence[str] = (), value: Sequence[str] = (), *, step: int | None = None
@@ -101,11 +107,13 @@ def compile_detection(
     catalog: Catalog,
     lists: Mapping[str, tuple[str, ...]],
     trusted: Sequence[str],
+    *,
+    locator: Locator | None = None,
 ) -> Detection | None:
     """The detection, its filters ANDed; None after a mistake."""
     params = {name: param.texts for name, param in doc.extension.params.items()}
     scope = Scope(
-        vocabulary=doc.vocabulary,
+        vocabulary=doc.vocabulary._replace(locator=locator),
         problems=doc.problems,
         catalog=catalog,
         placeholders={**lists, **params},
@@ -175,6 +183,7 @@ def check_filter(filter_: FilterDoc, catalog: Catalog, lists: Mapping[str, tuple
 def _filter_scope(filter_: FilterDoc, scope: Scope, lists: Mapping[str, tuple[str, ...]]) -> Scope:
     own = filter_.vocabulary
     vocabulary = own if own.ecs or own.product else scope.vocabulary
+    vocabulary = vocabulary._replace(locator=scope.vocabulary.locator)
     return Scope(vocabulary, filter_.problems, scope.catalog, lists, trusted=False)
 
 

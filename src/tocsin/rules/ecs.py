@@ -6,7 +6,7 @@ What a field is, `tocsin.catalog.ecs` says; here is only how to read one without
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import cache, lru_cache
+from functools import cache
 from operator import attrgetter
 from typing import Any
 
@@ -16,15 +16,25 @@ from tocsin.catalog.provider import ECS, PROVIDERS, Provider
 from tocsin.clock import iso
 from tocsin.model.alert import Reader
 from tocsin.model.event import Event, attribute
+from tocsin.model.place import Locator, Place
 from tocsin.rules.paths import is_flat, members_of, path_members
 
 UNKNOWN = "\0"  # stands for every code that the catalogue does not know
 _NAMED = ("user.email", "user.name")  # what `user.email` and `user.domain` are told by
 
 
-@lru_cache(maxsize=4_096)
-def ecs_reader(name: str, product: str) -> Reader:
-    """Reads a field of the view of this product's events (empty: of any); None where it is missing."""
+def ecs_reader(name: str, product: str, locator: Locator | None = None) -> Reader:
+    """Reads a field of the view of this product's events (empty: of any); None where it is missing.
+
+    Where the record does not say where its address is, `locator` may know.
+    """
+    own = _of_products(name, product)
+    if locator is None or name not in _OF_PLACES:
+        return own
+    return _located(own, ecs_reader("source.ip", product), _OF_PLACES[name], locator)
+
+
+def _of_products(name: str, product: str) -> Reader:
     if product:
         return _reader(name, PROVIDERS[product]) if product in PROVIDERS else _nothing
     readers = {provider.name: _reader(name, provider) for provider in PROVIDERS.values()}
@@ -35,9 +45,28 @@ def ecs_reader(name: str, product: str) -> Reader:
     return read
 
 
+def _located(own: Reader, address: Reader, told: Callable[[Place], object], locator: Locator) -> Reader:
+    def read(event: Event) -> object:
+        value = own(event)
+        text = address(event) if value is None else None
+        place = locator.locate(text) if isinstance(text, str) else None
+        return value if place is None else told(place)
+
+    return read
+
+
+def seen_in_view(event: Event, name: str, locator: Locator | None) -> object:
+    """As the reader, but from the whole record, whatever the event holds as attributes."""
+    view = event.ecs
+    told = _OF_PLACES.get(name) if locator is not None and name not in view else None
+    place = locator.locate(str(view.get("source.ip"))) if locator is not None and told else None
+    return told(place) if told and place else view.get(name)
+
+
 def attributes_of(name: str, product: str) -> frozenset[str]:
     """The top-level vendor fields that reading it takes from the event's attributes."""
-    found = [path for provider in _providers(product) for path in _paths(name, provider)]
+    names = (name, "source.ip") if name in _OF_PLACES else (name,)
+    found = [path for one in names for provider in _providers(product) for path in _paths(one, provider)]
     return frozenset(path for path in found if is_flat(path))
 
 
@@ -190,6 +219,14 @@ def _nothing(_event: Event) -> object:
     return None
 
 
+_OF_PLACES: Mapping[str, Callable[[Place], object]] = {
+    "source.as.number": lambda place: place.asn or None,
+    "source.as.organization.name": lambda place: place.as_name or None,
+    "source.geo.city_name": lambda place: place.city or None,
+    "source.geo.country_iso_code": lambda place: place.country or None,
+    "source.geo.location.lat": lambda place: place.latitude,
+    "source.geo.location.lon": lambda place: place.longitude,
+}
 _Make = Callable[[str, Provider], Reader]
 _OF_ANY: Mapping[str, _Make] = {
     "@timestamp": lambda _name, _provider: lambda event: iso(event.time_ms),

@@ -16,6 +16,7 @@ from tocsin.model.event import Event
 from tocsin.rules.category import CATEGORY
 from tocsin.rules.detections import Clause, Detection, condition_tree
 from tocsin.rules.document import Entry, Items, Node, Scalar, Table
+from tocsin.rules.ecs import seen_in_view
 from tocsin.rules.fields import Vocabulary, all_members, field_of
 from tocsin.rules.made import Made
 from tocsin.rules.modifiers import Chain, parse_key
@@ -153,7 +154,7 @@ def _reader(written: str, vocabulary: Vocabulary) -> Callable[[Event], list[Any]
     """Reads the field from the whole record: an event holds as attributes only what rules read so."""
     field = field_of(written, vocabulary)
     if field.view is not None:
-        return lambda event: members_of(event.ecs.get(field.path))
+        return lambda event: members_of(seen_in_view(event, field.path, field.locator))
     return all_members(field._replace(flat=False))
 
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from tocsin.catalog.provider import PROVIDERS
 from tocsin.model.alert import Reader
 from tocsin.model.event import Event, attribute
+from tocsin.model.place import Locator
 from tocsin.rules.ecs import attributes_of, ecs_reader, is_deep
 from tocsin.rules.paths import Members, is_flat, members_of, path_members, path_presence
 
@@ -20,25 +21,28 @@ class Vocabulary(NamedTuple):
     """What the field names of a document mean.
 
     `product` is the provider whose events it reads (empty: any). With `ecs` the names are those of
-    the normalised view, without it those of the product's own records.
+    the normalised view, without it those of the product's own records. `locator` finds the places of
+    addresses whose record tells none (None: nothing does).
     """
 
     product: str = ""
     ecs: bool = False
+    locator: Locator | None = None
 
 
 class Field(NamedTuple):
     """A field of a rule: `path` is what it is called inside the record, or in the normalised view.
 
     `flat`: it is read as an attribute of the event. `is_code`: it holds the event code. `view`: it
-    is a field of the normalised view, of this product's events (empty: of any); None where it is
-    the vendor's own.
+    is a field of the normalised view, of this product's events (empty: of any), with what `locator`
+    adds; None where it is the vendor's own.
     """
 
     path: str
     flat: bool
     is_code: bool
     view: str | None = None
+    locator: Locator | None = None
 
     @property
     def key(self) -> str:
@@ -62,7 +66,8 @@ def field_of(written: str, vocabulary: Vocabulary) -> Field:
     """The field that a document of this vocabulary means by this name."""
     path = written.replace(ELEMENTS, "")
     if vocabulary.ecs:
-        return Field(path, flat=False, is_code=path == "event.code", view=vocabulary.product)
+        is_code = path == "event.code"
+        return Field(path, flat=False, is_code=is_code, view=vocabulary.product, locator=vocabulary.locator)
     provider = PROVIDERS.get(vocabulary.product)
     if provider is not None and provider.prefix and path.startswith(provider.prefix):
         path = path.removeprefix(provider.prefix)
@@ -80,7 +85,7 @@ def reader(field: Field) -> Reader:
     One reader a field, so that the engine sees which rules group alike.
     """
     if field.view is not None:
-        return ecs_reader(field.path, field.view)
+        return ecs_reader(field.path, field.view, field.locator)
     if field.flat:
         return attrgetter(attribute(field.path))
     members = all_members(field)
@@ -96,7 +101,7 @@ def all_members(field: Field) -> Members:
     """Reads every value of the field, arrays opened; None stands for a null and for a missing one."""
     if field.view is None:
         return path_members(field.path, flat=field.flat)
-    read = ecs_reader(field.path, field.view)
+    read = reader(field)
     return lambda event: members_of(read(event))
 
 
@@ -104,5 +109,5 @@ def presence(field: Field) -> Callable[[Event], bool]:
     """Whether the field is there, be it null (which a field of the normalised view never is)."""
     if field.view is None:
         return path_presence(field.path)
-    read = ecs_reader(field.path, field.view)
+    read = reader(field)
     return lambda event: read(event) is not None

@@ -77,7 +77,9 @@ class Linker:
             if isinstance(doc, DetectionDoc):
                 own = filters.get(id(doc), [])
                 known = self._known
-                detection = compile_detection(doc, own, known.catalog, known.lists, known.trusted)
+                detection = compile_detection(
+                    doc, own, known.catalog, known.lists, known.trusted, locator=known.locator
+                )
                 if detection is not None:
                     found[id(doc)] = detection
         return found

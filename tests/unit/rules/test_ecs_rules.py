@@ -10,6 +10,7 @@ import pytest
 
 from tocsin.model.compiled import RuleSet
 from tocsin.model.event import Event
+from tocsin.model.place import Place
 from tocsin.rules.load import load, load_rules
 from tocsin.sources.decode import Decoder
 
@@ -323,3 +324,83 @@ def test_a_logsource_that_nothing_writes_to_is_told(
     assert warnings(tmp_path, text) == told
     assert ruleset.not_running == ({"one": reason} if reason else {})
     assert len(ruleset.rules) == (0 if reason else 1)
+
+
+class Atlas:
+    """Knows two addresses."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def locate(self, address: str) -> Place | None:
+        self.asked.append(address)
+        known = {
+            "203.0.113.9": Place(40.4, -3.7, "ES", "Madrid", 64496, "Example"),
+            "203.0.113.10": Place(latitude=0.0, longitude=0.0),
+        }
+        return known.get(address)
+
+
+PLACES = {
+    "source.geo.country_iso_code": "ES",
+    "source.geo.city_name": "Madrid",
+    "source.geo.location.lat": 40.4,
+    "source.geo.location.lon": -3.7,
+    "source.as.number": 64496,
+    "source.as.organization.name": "Example",
+}
+
+
+@pytest.mark.parametrize("name", PLACES)
+@pytest.mark.parametrize(
+    ("provider", "record"),
+    [
+        ("auth0", {"type": "s", "ip": "203.0.113.9"}),
+        ("frontegg", {"eventKey": "login.completed", "ip": "203.0.113.9"}),
+        ("ecs", {"source": {"ip": "203.0.113.9"}}),
+    ],
+)
+def test_a_database_of_places_says_what_the_record_does_not(
+    tmp_path: Path, name: str, provider: str, record: dict[str, Any]
+) -> None:
+    file = tmp_path / "rule.yml"
+    file.write_text(
+        rule(
+            f"{{{name}: '{PLACES[name]}'}}", more=f"tocsin: {{alert: {{key: [{name}], context: [{name}]}}}}\n"
+        )
+    )
+    ruleset = load_rules([file], locator=Atlas())
+    one = event(ruleset, provider, record)
+
+    assert sees(ruleset, one)
+    assert ruleset.rules[0].context[0](one) == ruleset.rules[0].group[0](one) == PLACES[name]
+    assert not sees(ruleset, event(ruleset, provider, {"type": "s", "ip": "198.51.100.1"}))
+
+
+def test_the_records_own_place_is_believed_before_a_database(tmp_path: Path) -> None:
+    atlas = Atlas()
+    file = tmp_path / "rule.yml"
+    file.write_text(rule("{source.geo.country_iso_code: PT}"))
+    ruleset = load_rules([file], locator=atlas)
+    record = {"type": "s", "ip": "203.0.113.9", "location_info": {"country_code": "PT"}}
+
+    assert sees(ruleset, event(ruleset, "auth0", record))
+    assert atlas.asked == []
+
+
+def test_a_place_on_the_equator_is_one_and_an_empty_country_is_none(tmp_path: Path) -> None:
+    file = tmp_path / "rule.yml"
+    file.write_text(rule("{source.geo.location.lat: 0, source.geo.country_iso_code: null}"))
+    ruleset = load_rules([file], locator=Atlas())
+
+    assert sees(ruleset, event(ruleset, "auth0", {"type": "s", "ip": "203.0.113.10"}))
+
+
+def test_without_an_address_nothing_is_asked(tmp_path: Path) -> None:
+    atlas = Atlas()
+    file = tmp_path / "rule.yml"
+    file.write_text(rule("{source.as.number|exists: true}"))
+    ruleset = load_rules([file], locator=atlas)
+
+    assert not sees(ruleset, event(ruleset, "auth0", {"type": "s", "ip": ""}))
+    assert atlas.asked == []
