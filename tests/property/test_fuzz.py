@@ -6,6 +6,7 @@ Here a part of them, `make fuzz` runs all: see `fuzzing.SHARE`. A failure names 
 from __future__ import annotations
 
 import random  # noqa: TID251 - seeded: a failure names its seed
+from dataclasses import replace
 from datetime import timedelta
 from functools import cache
 from typing import Any
@@ -128,6 +129,24 @@ def test_any_record_becomes_an_event_or_is_quarantined_and_no_shipped_rule_break
         taken += len(events)
 
     assert taken > RECORDS // 3  # else nothing but garbage was tried
+
+
+def test_a_rule_that_breaks_on_a_record_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = failures_of_rules()
+    rule = b"title: t\nlogsource: {product: auth0}\ndetection: {s: {u|re: x}, condition: s}\n"
+    ruleset = loaded_or_told(rule)
+    assert ruleset is not None
+
+    def broken(_event: Event) -> bool:
+        raise ValueError("planted")
+
+    (compiled,) = ruleset.rules
+    planted = replace(compiled, matchers=(replace(compiled.matchers[0], matches=broken),))
+    lines = [msgspec.json.encode(record) for record in records()["auth0"][:3]]
+    replay = Replay(replace(ruleset, rules=(planted,)), MemoryWindows(), lateness=timedelta(seconds=60))
+    replay.feed(decoded(ruleset, "auth0", lines))
+
+    assert failures_of_rules() == before + 3
 
 
 def test_a_loader_that_breaks_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,14 +24,16 @@ def headline_told(title: str, group: Sequence[str], params: Mapping[str, object]
         named = {node.name for node in tree.find_all(nodes.Name)}
         # What is declared in the title itself is named, too, but seldom is anything: look only then.
         unknown = named - {*NAMES} and meta.find_undeclared_variables(tree) - {*NAMES}
+        fields = [*_members_of(tree, "group")] if "group" in named else []
+        knobs = [*_members_of(tree, "params")] if "params" in named else []
     except (TemplateError, RecursionError):
         return  # told already
     for name in sorted(unknown):
         yield f'the title has no "{name}"; {did_you_mean(name, NAMES)}'
-    for used in _members_of(tree, "group") if "group" in named else ():
+    for used in fields:
         if used not in group:
             yield _not_grouped(used, group)
-    for used in _members_of(tree, "params") if "params" in named else ():
+    for used in knobs:
         if used not in params:
             yield f'the title names a param "{used}"; {did_you_mean(used, params)}'
 

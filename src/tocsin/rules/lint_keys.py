@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Iterator
+from itertools import islice
 
 from tocsin.catalog.provider import PROVIDERS
 from tocsin.rules.document import Items, Node, Table
@@ -30,6 +31,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
     ),
 }  # fmt: skip
 NEAR = 0.8  # nearer than a name that is known to be wrong: these may be meant
+MOST_KEYS = 200  # of one map that are compared
 MOST_FIELDS = 200  # of one document that are compared
 
 
@@ -72,7 +74,7 @@ def _keys(selections: Iterable[Node]) -> Iterator[tuple[str, Table]]:
 
 
 def _near(table: Table, known: tuple[str, ...], name: str, problems: Problems) -> None:
-    for key, entry in table.entries.items():
+    for key, entry in islice(table.entries.items(), MOST_KEYS):
         if key in known:
             continue
         near = _nearest(key, known) or meant_by(key, known)

@@ -138,6 +138,22 @@ HOSTILE = {
     "many unknown modifiers": "    s: {"
     + ", ".join(f"u|m{i}: x" for i in range(5_000))
     + "}\n    condition: s\n",
+    "many unknown keys": "    s: {u: x}\n    condition: t\n"
+    + "".join(f"tocsinn{i}: x\n" for i in range(20_000))
+    + "tocsin: {"
+    + ", ".join(f"k{i}: x" for i in range(20_000))
+    + "}\n",
+    "many unknown fields": "    s: {"
+    + ", ".join(f"user_nam{i}: x" for i in range(20_000))
+    + "}\n    condition: t\nlogsource: {product: auth0}\n",
+    "a title of many names": (
+        "    s: {u: x}\n    condition: t\ntocsin: {alert: {title: '"
+        + "{{ a.b.c.d.e.f.g }}" * 100
+        + "{{ (a or b) "
+        + "and (c" * 40
+        + ")" * 40
+        + " }}'}}\n"
+    ),
     "a title that nests": (
         "    s: {u: x}\n    condition: s\ntocsin: {alert: {title: '{{ " + "(" * 900 + " }}'}}\n"
     ),
