@@ -68,8 +68,9 @@ def _matcher(spec: CorrelationSpec, base: Base, position: int, step: int | None)
     groups = fields_for(spec, position, spec.group_by)
     values = fields_for(spec, position, spec.fields)
     if isinstance(base, Made):
-        return _chained(base, groups, values)
-    matcher = base.matcher(groups, values, step=step)
+        matcher = _chained(base, groups, values)
+    else:
+        matcher = base.matcher(groups, values, step=step)
     return replace(
         matcher,
         group_by=prefixed(matcher.group_by, spec.group_by, spec.prefixes),
@@ -97,8 +98,10 @@ def _real_readers(spec: CorrelationSpec, base: Base, position: int) -> tuple[Rea
     named = fields_for(spec, position, spec.group_by)
     if isinstance(base, Made):
         rule = base.compiled.rule
-        return tuple(base.compiled.group[rule.group_by.index(name)] for name in named)
-    return prefixed(base.readers(named), spec.group_by, spec.prefixes)
+        readers = tuple(base.compiled.group[rule.group_by.index(name)] for name in named)
+    else:
+        readers = base.readers(named)
+    return prefixed(readers, spec.group_by, spec.prefixes)
 
 
 def _first_of(each: Sequence[Reader]) -> Reader:

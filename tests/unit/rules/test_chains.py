@@ -335,6 +335,20 @@ def test_an_alias_leads_to_what_the_child_calls_the_field(load_text: LoadText) -
     assert (alert.started_ms - BASE_MS, alert.group) == (3_000, {"where": "192.0.2.1"})
 
 
+def test_a_parent_groups_addresses_by_network_where_it_says_so(load_text: LoadText) -> None:
+    child = "type: event_count, group-by: [data.ip], timespan: 10m, condition: {gte: 2}"
+    rules = load_text(
+        FAILED + _over("child", "failed", child)
+        + _over("parent", "child", child, "tocsin: {prefixes: {data.ip: 64}}\n")
+    )  # fmt: skip
+    records = [{"at": at, "type": "fp", "ip": f"2001:db8::{at // 2 + 1}"} for at in range(4)]
+
+    (alert,) = _replayed(rules, records)
+
+    assert (alert.started_ms - BASE_MS, alert.group) == (3_000, {"data.ip": "2001:db8::/64"})
+    assert alert.evidence.total == 4
+
+
 def test_a_childs_threshold_is_what_its_parent_counts_so_it_begins_anew(tmp_path: Path) -> None:
     def state_of(child: str, parent: str) -> str:
         path = tmp_path / "rules.yml"
