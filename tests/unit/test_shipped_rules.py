@@ -171,7 +171,7 @@ def test_the_tests_in_the_file_notice_a_number_that_is_off_by_one(name: str, tmp
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_tests_in_the_file_notice_a_detection_that_matches_everything(name: str, tmp_path: Path) -> None:
-    text = re.sub(r"\b(when|of): ([^,}\n]+)", r"\1: any or (\2)", _file(name).read_text())
+    text = re.sub(r"\b(when|of): ([^{,}\n][^,}\n]*)", r"\1: any or (\2)", _file(name).read_text())
     text = re.sub(r"(?m)^        after: .*$", "        after: any", text)
     field = EVERYTHING[_file(name).parent.name]
     wrong = tmp_path / "wrong.yml"
