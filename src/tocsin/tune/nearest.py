@@ -85,9 +85,9 @@ class Witness:
         return told
 
 
-def matching(rule: CompiledRule, events: Sequence[Event]) -> int:
-    """How many of the events the rule looks for, counted or not."""
-    return sum(any(_matches(matcher, event) for matcher in rule.matchers) for event in events)
+def matching(rule: CompiledRule, events: Sequence[Event]) -> list[Event]:
+    """Those of the events that the rule looks for, counted or not."""
+    return [event for event in events if any(_matches(matcher, event) for matcher in rule.matchers)]
 
 
 def _matches(matcher: Matcher, event: Event) -> bool:

@@ -14,7 +14,7 @@ from tocsin.clock import MS, format_duration, iso, to_ms
 from tocsin.errors import BadRecord
 from tocsin.model.alert import Change, ChangeKind
 from tocsin.model.compiled import CompiledRule, RuleSet
-from tocsin.model.event import Event
+from tocsin.model.event import Event, as_text
 from tocsin.protocols import Batch, Windows
 from tocsin.rules.cases import Case, Expected
 from tocsin.rules.load import Loaded
@@ -160,6 +160,10 @@ def _feeding(made: Made) -> Iterator[CompiledRule]:
     yield from known.values()
 
 
+def _has_group(rule: CompiledRule, event: Event) -> bool:
+    return rule.rule.allow_missing or all(as_text(read(event)) is not None for read in rule.group)
+
+
 def _compared(expect: Sequence[Expected], opened: Sequence[Change]) -> tuple[list[Expected], list[Change]]:
     """Each expected alert takes the first opened one that fits; what is left of both."""
     left = sorted(opened, key=lambda change: change.at_ms)
@@ -176,15 +180,17 @@ def _compared(expect: Sequence[Expected], opened: Sequence[Change]) -> tuple[lis
 def _nearest(alone: RuleSet, rule: CompiledRule, events: Sequence[Event], expected: Expected) -> str:
     """Why nothing opened, as far as it shows: the best score there was, or what stopped the counting."""
     matched = matching(rule, events)
-    if matched == 0 and not any(matcher.of for matcher in rule.matchers):
+    if not matched and not any(matcher.of for matcher in rule.matchers):
         way_out = f"`tocsin rules explain {rule.rule.name} --event FILE` says why of a record"
         return f"nearest: none of its {len(events)} events matches; {way_out}"
     witness = Witness(rule)
     in_windows(lambda: witness)(alone, events)
     near = witness.nearest(rule.rule.threshold, expected.group, rule.rule.group_by)
     if near is None:
-        needed = f", but none has a value of {', '.join(rule.rule.group_by)}" if rule.rule.group_by else ""
-        return f"nearest: {matched} of its {len(events)} events match{needed}"
+        told = f"nearest: {len(matched)} of its {len(events)} events match"
+        if not any(_has_group(rule, event) for event in matched):
+            return f"{told}, but none has a value of {', '.join(rule.rule.group_by)}"
+        return f"{told}; a {rule.rule.type} tells no score before all of its conditions hold"
     of = "" if rule.rule.threshold is None else f" of {rule.rule.threshold:g}"
     group = dict(zip(rule.rule.group_by, near.group, strict=False))
     where = _line(near.at_ms - BEGINNING_MS, group, None, "")

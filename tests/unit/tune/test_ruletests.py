@@ -242,6 +242,24 @@ def test_a_witness_changes_nothing_and_sees_every_score_that_alerts() -> None:
     assert seen > 100
 
 
+def test_of_a_type_that_tells_no_low_score_the_reason_is_told(tmp_path: Path) -> None:
+    rule = RULE.replace("type: event_count", "type: ratio\n        of: s\n        over: s or t").replace(
+        "condition: {gte: 3}", "condition: {gte: 0.5, min_count: 5}"
+    )
+    rule = rule.replace("    condition: s", "    t: {data.type: s}\n    condition: s or t", 1)
+    tests = """
+    - name: too few
+      events: [{repeat: 2, every: 1m, type: fp, ip: 192.0.2.1}]
+      expect: [{}]
+    """
+
+    (outcome,) = _outcomes(tmp_path, tests, rule.replace("{gte: 5, is: high}", "{gte: 0.9, is: high}"))
+
+    assert outcome.mistakes[1] == (
+        "nearest: 2 of its 2 events match; a ratio tells no score before all of its conditions hold"
+    )
+
+
 def test_records_are_numbered_dated_and_nested_as_written(tmp_path: Path) -> None:
     seen: list[dict[str, Any]] = []
 
