@@ -62,6 +62,14 @@ def test_only_what_is_inside_comes_back_both_ends_included(evidence: EvidenceSto
     assert recall(evidence, 5 * MINUTE, 15 * MINUTE).ids == [f"log{n * MINUTE}" for n in range(5, 16)]
 
 
+def test_a_part_of_a_window_comes_back_to_a_trigger_that_came_without_events(
+    evidence: EvidenceStore,
+) -> None:
+    remember(evidence, *[event(n * MINUTE) for n in range(20)])
+
+    assert recall(evidence, 5 * MINUTE, 7 * MINUTE).ids == [f"log{n * MINUTE}" for n in range(5, 8)]
+
+
 @pytest.mark.parametrize("other", [{"group": "h"}, {"tenant": "other"}])
 def test_groups_and_tenants_do_not_meet(evidence: EvidenceStore, other: dict[str, str]) -> None:
     remember(evidence, event(1))

@@ -53,10 +53,11 @@ class RedisEvidence:
     def recall(self, trigger: Triggers, from_ms: int, to_ms: int) -> Sightings:
         """What the store still holds, and the trigger's own events.
 
-        The store is only read for a whole window: what an alert grows by came with the trigger.
+        The store is only read for a whole window: what an alert grows by came with the trigger. Or for
+        one without events, which the watermark decided: its own came earlier.
         """
         lines = [_line(event, trigger.readers) for event in trigger.events]
-        if to_ms - from_ms >= trigger.rule.evidence_ms:
+        if not lines or to_ms - from_ms >= trigger.rule.evidence_ms:
             lines += self._held(trigger)
         by_id = {(line.time_ms, line.id): line for line in lines if from_ms <= line.time_ms <= to_ms}
         ordered = [by_id[key] for key in sorted(by_id)]
