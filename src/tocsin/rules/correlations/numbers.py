@@ -95,7 +95,7 @@ def rounded(units: int, parts: int) -> float:
     try:
         return units / (parts << _UNITS)
     except OverflowError:
-        return math.copysign(sys.float_info.max, units)
+        return sys.float_info.max if units > 0 else -sys.float_info.max
 
 
 def _units(bits: int) -> int:

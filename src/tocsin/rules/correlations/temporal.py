@@ -80,8 +80,8 @@ def _closes(spec: CorrelationSpec) -> bool:
 
 
 def identity(spec: CorrelationSpec) -> object:
-    """Windows that are judged when they close are kept in another way than those that slide."""
-    return "closes" if _closes(spec) else None
+    """Windows that are judged when they close are kept in another way: of bounds that is known anyhow."""
+    return "closes" if spec.bounds.monotone and _closes(spec) else None
 
 
 TEMPORAL = CorrelationType(
