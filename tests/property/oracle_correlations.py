@@ -10,8 +10,11 @@ import json
 import random  # noqa: TID251 - seeded
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import timedelta
 from itertools import combinations
 from typing import Any, NamedTuple
+
+from tocsin.clock import MS
 
 from .oracle_ours import Document, Group, Record
 from .oracle_sql import Row, Table
@@ -69,11 +72,14 @@ def base(name: str) -> Document:
 ALL_BASES = [base(name) for name in _SELECTIONS]
 
 
-def stream(rng: random.Random) -> list[Record]:
-    """About fifty records in a minute or less, in no order; times fall on the same few instants."""
+def stream(rng: random.Random, *, long: bool = False) -> list[Record]:
+    """About fifty records in a minute or less, in no order; times fall on the same few instants.
+
+    A `long` one lasts some minutes, so that windows pass and what they held is let go.
+    """
     step = rng.choice([1_000, 500, 250, 1])
-    span = rng.choice([20_000, 40_000, 60_000])
-    instants = [rng.randrange(0, span, step) for _ in range(30)]
+    span = rng.choice([150_000, 300_000] if long else [20_000, 40_000, 60_000])
+    instants = [rng.randrange(0, span, step) for _ in range(90 if long else 30)]
     instants += [at + 5_000 for at in instants[:8]] + [at + 10_001 for at in instants[8:12]]
     return [
         {
@@ -84,7 +90,7 @@ def stream(rng: random.Random) -> list[Record]:
             **_some(rng, "user_name", ["Ann", "ann", "bob", "ANNA", "", None, 7, "7"]),
             **_some(rng, "amount", [1, 2, 3.5, "4", "-1", "6e0", 10, "many", "", None, True]),
         }
-        for number in range(rng.randint(25, 60))
+        for number in range(rng.randint(120, 200) if long else rng.randint(25, 60))
     ]
 
 
@@ -92,11 +98,11 @@ def _some(rng: random.Random, field: str, values: Sequence[Any]) -> Record:
     return {} if rng.random() < 0.08 else {field: rng.choice(values)}
 
 
-def arriving(rng: random.Random, records: Sequence[Record]) -> list[list[Record]]:
-    """The stream as it comes: up to a minute late, a third of it twice, in batches of any size."""
-    coming = [(record["at_ms"] + rng.randrange(59_000), rng.random(), record) for record in records]
-    again = rng.sample(coming, len(coming) // 3)
-    coming += [(at + rng.randrange(900), rng.random(), record) for at, _, record in again]
+def arriving(rng: random.Random, records: Sequence[Record], lateness: timedelta) -> list[list[Record]]:
+    """The stream as it comes: late within what is allowed, a third of it twice, in batches of any size."""
+    late_ms = lateness // MS
+    twice = [*records, *rng.sample(records, len(records) // 3)]
+    coming = [(record["at_ms"] + rng.randrange(late_ms), rng.random(), record) for record in twice]
     left = [record for *_, record in sorted(coming, key=lambda row: row[:2])]
     batches: list[list[Record]] = []
     while left:

@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import random  # noqa: TID251 - seeded
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from itertools import count
 from pathlib import Path
 
@@ -38,7 +39,7 @@ from tocsin.state.windows_redis import RedisWindows
 
 from .oracle_correlations import ALL_BASES, COLUMNS, END_MS, KINDS, Case, arriving, correlation, stream
 from .oracle_definition import defined
-from .oracle_ours import load, run
+from .oracle_ours import LATENESS, Run, load, run, run_live
 from .oracle_sql import Table
 
 SEEDS = 40  # streams, each with four correlations of a kind
@@ -46,15 +47,24 @@ FRESH = count()
 
 
 def compare(
-    folder: Path, seed: int, kinds: Sequence[str], windows: Callable[[], Windows] = MemoryWindows
+    folder: Path,
+    seed: int,
+    kinds: Sequence[str],
+    windows: Callable[[], Windows] = MemoryWindows,
+    through: Run = run,
+    *,
+    long: bool = False,
 ) -> int:
     """One stream, one correlation of each kind; how often they were true. Fails where the two differ."""
     rng = random.Random(seed)
-    records = stream(rng)
+    records = stream(rng, long=long)
     asked = {f"c{place}": (kind, correlation(rng, kind, f"c{place}")) for place, kind in enumerate(kinds)}
     rules = load(folder, [*ALL_BASES, *(document for _, some in asked.values() for document in some)])
     assert isinstance(rules, RuleSet), f"seed {seed}: {rules}"
-    said = run(rules, arriving(rng, records), windows=windows, until_ms=END_MS).instants
+    # Windows that are longer than lateness let go of members that they no longer need.
+    lateness = timedelta(seconds=3) if long else LATENESS
+    batches = arriving(rng, records, lateness)
+    said = through(rules, batches, windows=windows, until_ms=END_MS, lateness=lateness).instants
     times = 0
     with Table(records, empty_is_null=True) as table:
         table.need(COLUMNS)
@@ -79,17 +89,23 @@ def test_a_correlation_is_true_when_the_backend_says_so(tmp_path: Path, kind: st
 
 @pytest.mark.parametrize("seed", range(12))
 def test_correlations_of_every_kind_do_not_disturb_each_other(tmp_path: Path, seed: int) -> None:
-    assert compare(tmp_path, 1_000 + seed, [*KINDS])
+    assert compare(tmp_path, 1_000 + seed, [*KINDS], long=seed % 2 > 0)
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("through", [run, run_live])
+@pytest.mark.parametrize("seed", range(4))
 def test_correlations_on_redis_are_true_when_the_backend_says_so(
-    tmp_path: Path, store: Store, seed: int
+    tmp_path: Path, store: Store, seed: int, through: Run
 ) -> None:
     def windows() -> Windows:
         return RedisWindows(Store(store.client, "unix://test", prefix=f"{store.prefix}-{next(FRESH)}"))
 
-    assert compare(tmp_path, 2_000 + seed, [*KINDS], windows)
+    assert compare(tmp_path, 2_000 + seed, [*KINDS], windows, through, long=True)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_correlations_live_are_true_when_the_backend_says_so(tmp_path: Path, seed: int) -> None:
+    assert compare(tmp_path, 3_000 + seed, [*KINDS], through=run_live, long=seed % 3 > 0)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -29,6 +29,7 @@ from tocsin.state.windows_memory import MemoryWindows
 
 from . import test_oracle_correlations as correlations
 from . import test_oracle_detections as detections
+from .oracle_ours import run_live
 
 Patch = pytest.MonkeyPatch
 Plant = Callable[[Patch], None]
@@ -266,6 +267,31 @@ MISTAKES: dict[str, tuple[str, Plant]] = {
     "a chain is told once": ("event_count of event_count", _instead(engine, "instants_of", _rising)),
 }
 ONE_STEP = steps.seen_steps(0)
+
+
+def _keeps(change: int) -> Plant:
+    """So many more, or fewer, members than the threshold needs."""
+    return _instead(counting.Bounds, "exact_to", property(lambda one: max(1, EXACT_TO(one) + change)))
+
+
+EXACT_TO = counting.Bounds.exact_to.fget
+LIVE_MISTAKES: dict[str, tuple[str, Plant]] = {
+    "too few members are kept": ("event_count", _keeps(-3)),
+    "lateness is not waited for": ("event_count", _observing(_no_lateness)),
+    "a duplicate counts twice": ("event_count", _instead(matching, "_ids", _arrivals)),
+    "a window of numbers is shorter": ("value_sum", _instead(numbers, "sliding", _shorter)),
+}
+
+
+@pytest.mark.parametrize("mistake", LIVE_MISTAKES)
+def test_a_mistake_in_what_is_kept_is_found_live(tmp_path: Path, monkeypatch: Patch, mistake: str) -> None:
+    kind, plant = LIVE_MISTAKES[mistake]
+    plant(monkeypatch)
+
+    with pytest.raises(AssertionError, match="seed"):
+        _compare_all(
+            lambda seed: correlations.compare(tmp_path, seed, [kind] * 4, through=run_live, long=True)
+        )
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
