@@ -174,7 +174,12 @@ def _sources(settings: Settings, ruleset: RuleSet, inbox: RedisInbox) -> list[St
         StreamSource(
             inbox,
             name,
-            Decoder(ruleset.fields, tenant=source.tenant or "", default_tenant=settings.tenant),
+            Decoder(
+                ruleset.fields,
+                provider=source.provider,
+                tenant=source.tenant or "",
+                default_tenant=settings.tenant,
+            ),
             source.allowed_lateness,
         )
         for name, source in settings.sources.items()

@@ -91,14 +91,20 @@ class Part(BaseModel):
 class SourceSettings(Part):
     """A door for events: `POST /v1/ingest/{its name}`.
 
+    `type` says what comes through it: Auth0's log streams, or documents of the Elastic Common Schema.
     `tokens`: any of them is the whole Authorization header a sender must show. `tenant` names the
     tenant of all its records (else the record's own, else the installation's).
     """
 
-    type: Literal["auth0_stream"]
+    type: Literal["auth0_stream", "ecs_stream"]
     tokens: list[Secret] = Field(default_factory=list)
     tenant: str | None = Field(default=None, min_length=1, max_length=256)
     allowed_lateness: Duration = timedelta(seconds=60)
+
+    @property
+    def provider(self) -> str:
+        """Whose records these are."""
+        return self.type.removesuffix("_stream")
 
 
 class Heartbeat(Part):

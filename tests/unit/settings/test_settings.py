@@ -144,7 +144,7 @@ def test_without_a_file_everything_has_a_default() -> None:
         ),
         (
             "sources:\n  x:\n    type: kafka",
-            'tocsin.yml:3: sources.x.type: unknown type "kafka"; there is only auth0_stream',
+            'tocsin.yml:3: sources.x.type: unknown type "kafka"; there are auth0_stream, ecs_stream',
         ),
         ("sources:\n  x: {}", "tocsin.yml:2: sources.x.type is missing"),
         ("sources:\n  'a/b': {type: auth0_stream}", "'a/b' is not a name"),
