@@ -20,6 +20,8 @@ Members = Callable[[Event], list[Any]]
 # msgspec refuses in a name. Any other field is read from the whole record.
 _FLAT = re.compile(r'(?!tocsin/)[^."\\\x00-\x1f]+')
 
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_$-]+")
+
 
 def is_flat(path: str) -> bool:
     """Whether a decoded event can hold it as an attribute."""
@@ -31,9 +33,11 @@ def path_members(path: str, *, flat: bool) -> Members:
     if flat:
         get: Reader = attrgetter(attribute(path))
         return lambda event: members_of(get(event))
-    steps = tuple(path.split("."))
+    steps, is_absent = tuple(path.split(".")), _absence(path)
 
     def read(event: Event) -> list[Any]:
+        if event.parsed is None and is_absent(event.raw):
+            return [None]
         value: Any = event.fields
         if path in value:
             return members_of(value[path])
@@ -59,13 +63,28 @@ def members_of(value: Any) -> list[Any]:
 
 def path_presence(path: str) -> Callable[[Event], bool]:
     """Whether there is something at the path, be it null."""
-    steps = tuple(path.split("."))
+    steps, is_absent = tuple(path.split(".")), _absence(path)
 
     def present(event: Event) -> bool:
+        if event.parsed is None and is_absent(event.raw):
+            return False
         fields = event.fields
         return path in fields or _has(fields, steps)
 
     return present
+
+
+def _absence(path: str) -> Callable[[bytes], bool]:
+    """Whether a record, by its bytes, surely has no value at the path: a look, where decoding takes 4 us.
+
+    A record that has one says the path's last name, and then a quote, be it a key of its own or the
+    end of a flat key; unless it spells some of it as an escape, for which it needs a backslash.
+    """
+    name = path.rpartition(".")[2]
+    if _PLAIN_NAME.fullmatch(name) is None:
+        return lambda _raw: False
+    key = f'{name}"'.encode()
+    return lambda raw: b"\\" not in raw and key not in raw
 
 
 def _collect(value: Any, steps: tuple[str, ...], found: list[Any]) -> None:
