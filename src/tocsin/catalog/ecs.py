@@ -116,11 +116,12 @@ def ecs_view(
 
 def of_code(provider: str, code: str, field: str) -> str | list[str] | None:
     """What the catalogue says of one of `FROM_CODE`; None where it knows nothing of the code."""
-    return _by_field(provider, field).get(code.casefold())
+    return told_of_codes(provider, field).get(code.casefold())
 
 
 @cache
-def _by_field(provider: str, field: str) -> Mapping[str, str | list[str]]:
+def told_of_codes(provider: str, field: str) -> Mapping[str, str | list[str]]:
+    """What the catalogue says in one of `FROM_CODE` of every code of a provider, by case-folded code."""
     told = {code.code.casefold(): _told(code, field) for code in codes(provider).values()}
     return MappingProxyType({code: value for code, value in told.items() if value})
 

@@ -15,11 +15,11 @@ from tocsin.rules.condition import parse_condition
 from tocsin.rules.document import Entry, Scalar
 from tocsin.rules.fields import Vocabulary, field_of, reader
 from tocsin.rules.logsource import check_route
-from tocsin.rules.narrow import codes_of_view
+from tocsin.rules.narrow import narrowed
 from tocsin.rules.scope import Catalog, Scope
 from tocsin.rules.selection import selection_tree
 from tocsin.rules.spec import DetectionDoc, FilterDoc
-from tocsin.rules.tree import Codes, Tree, all_of, any_of, codes_of, predicate, tests_of
+from tocsin.rules.tree import Codes, Predicate, Tree, all_of, any_of, codes_of, predicate, tests_of
 from tocsin.rules.view import warn_of_names
 
 
@@ -53,10 +53,7 @@ class Detection:
     @property
     def codes(self) -> Codes | None:
         """The codes of the events that can match; None where any can."""
-        return self._codes(self.tree)
-
-    def _codes(self, tree: Tree) -> Codes | None:
-        return _codes_of(tree, self.doc.vocabulary)
+        return _codes_of(self.tree, self.doc.vocabulary)
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -76,19 +73,27 @@ class Detection:
     ) -> Matcher:
         """What the engine runs, with the fields to group by and to count; of one step, or of the whole."""
         product = self.doc.product
-        tree = self.tree if step is None else self.steps[step]
+        codes, matches = _asked(self.tree if step is None else self.steps[step], self.doc.vocabulary)
         return Matcher(
             name=self.doc.meta.label,
             product=product,
-            codes=self._codes(tree),
-            matches=predicate(tree),
+            codes=codes,
+            matches=matches,
             group_by=self.readers(group_by),
             value=self.readers(value),
         )
 
 
 def _codes_of(tree: Tree, vocabulary: Vocabulary) -> Codes | None:
-    return codes_of_view(tree, vocabulary.product) if vocabulary.ecs else codes_of(tree)
+    return narrowed(tree, vocabulary.product).codes if vocabulary.ecs else codes_of(tree)
+
+
+def _asked(tree: Tree, vocabulary: Vocabulary) -> tuple[Codes | None, Predicate | None]:
+    """The codes of the events that can match, and what is asked of these (None: nothing more)."""
+    if not vocabulary.ecs:
+        return codes_of(tree), predicate(tree)
+    told = narrowed(tree, vocabulary.product)
+    return told.codes, told.predicate(predicate(tree))
 
 
 def readers(fields: Sequence[str], vocabulary: Vocabulary) -> tuple[Reader, ...]:

@@ -10,7 +10,7 @@ from functools import cache
 from operator import attrgetter
 from typing import Any
 
-from tocsin.catalog.ecs import FROM_CODE, MISSING, domain_of, email_of, of_code, one_or_many
+from tocsin.catalog.ecs import FROM_CODE, MISSING, domain_of, email_of, of_code, one_or_many, told_of_codes
 from tocsin.catalog.lookup import codes
 from tocsin.catalog.provider import ECS, PROVIDERS, Provider
 from tocsin.clock import iso
@@ -185,7 +185,8 @@ def _own(name: str, provider: Provider) -> Reader:
 
 
 def _from_code(name: str, provider: Provider) -> Reader:
-    return lambda event: of_code(provider.name, event.code, name)
+    told = told_of_codes(provider.name, name)
+    return lambda event: told.get(event.code.casefold())
 
 
 def _outcome(name: str, provider: Provider) -> Reader:

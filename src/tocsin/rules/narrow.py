@@ -11,8 +11,9 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from tocsin.catalog import PROVIDERS, codes
+from tocsin.catalog.provider import ECS
 from tocsin.rules.ecs import UNKNOWN
-from tocsin.rules.tree import All, AnyOf, Codes, Not, Test, Tree, tests_of
+from tocsin.rules.tree import All, AnyOf, Codes, Not, Predicate, Test, Tree, tests_of
 
 
 class _Passing(NamedTuple):
@@ -22,20 +23,42 @@ class _Passing(NamedTuple):
     must: frozenset[str]
 
 
-def codes_of_view(tree: Tree, product: str) -> Codes | None:
-    """The codes of the events of this product (empty: any) that can match; None where any can."""
+class Narrowed(NamedTuple):
+    """What the codes alone say of a condition.
+
+    `codes` are those of the events that can match; None where any can. `sure` are, by provider, the
+    codes (case-folded) of which every event does.
+    """
+
+    codes: Codes | None
+    sure: Mapping[str, frozenset[str]]
+
+    def predicate(self, asked: Predicate | None) -> Predicate | None:
+        """Whether an event of these codes matches: `asked` where its code does not tell; None: always."""
+        if asked is None or not any(self.sure.values()):
+            return asked
+        sure = self.sure
+        if self.codes is not None and len(sure) == 1 and all(self.codes <= some for some in sure.values()):
+            return None
+        nothing = frozenset[str]()
+        return lambda event: event.code.casefold() in sure.get(event.provider, nothing) or asked(event)
+
+
+def narrowed(tree: Tree, product: str) -> Narrowed:
+    """What codes say of a condition over events of this product (empty: of any)."""
     named = [test.codes for test in tests_of(tree) if test.codes is not None]
     mentioned = frozenset(code.casefold() for some in named for code in some)
     found: set[str] = set()
+    sure: dict[str, frozenset[str]] = {}
     for provider in PROVIDERS.values():
         if product in ("", provider.name):
             known = _folded(provider.name)
             every = frozenset({*known, *mentioned, UNKNOWN}) if provider.code_field else frozenset({""})
-            may = _passing(tree, provider.name, every).may
-            if UNKNOWN in may or (product and "" in may):
-                return None
+            may, must = _passing(tree, provider.name, every)
+            sure[provider.name] = must - {UNKNOWN}
             found |= {*may, *(known[code] for code in may if code in known)}
-    return Codes(found)
+    anything = UNKNOWN in found or (product == ECS and "" in found)
+    return Narrowed(None if anything else Codes(found), sure)
 
 
 def _folded(provider: str) -> Mapping[str, str]:
