@@ -56,6 +56,13 @@ def test_sightings_come_back_by_time_each_once(evidence: EvidenceStore) -> None:
     assert found.columns == [["u", None, "u"], ["192.0.2.1"] * 3]
 
 
+def test_a_batch_older_than_any_window_is_taken(evidence: EvidenceStore) -> None:
+    remember(evidence, event(1), event(2), committed=NOON + 10 * SPAN)
+    remember(evidence, event(11 * SPAN), event(11 * SPAN + 1), committed=NOON + 10 * SPAN)
+
+    assert recall(evidence, 11 * SPAN, 12 * SPAN).ids == [f"log{11 * SPAN}", f"log{11 * SPAN + 1}"]
+
+
 def test_only_what_is_inside_comes_back_both_ends_included(evidence: EvidenceStore) -> None:
     remember(evidence, *[event(n * MINUTE) for n in range(20)])
 

@@ -34,7 +34,7 @@ class MemoryEvidence:
         for sighted in seen:
             batches = self._batches[tenant, sighted.state]
             batches.append(_Remembered(newest_ms, sighted.groups))
-            while batches[0].newest_ms < committed_ms - sighted.span_ms:
+            while batches and batches[0].newest_ms < committed_ms - sighted.span_ms:
                 batches.popleft()
 
     def recall(self, trigger: Triggers, from_ms: int, to_ms: int) -> Sightings:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from heapq import heappop, heappush
 
 from tocsin.model.compiled import WindowSpec
-from tocsin.model.ledger import Ledger, Scored, Seen
+from tocsin.model.ledger import Ledger, LedgerKind, Scored, Seen
 from tocsin.protocols import Counted
 from tocsin.state.generations import Generations
 
@@ -32,7 +32,9 @@ class MemoryLedgers:
         return self._groups(tenant, spec).sweep(spec, committed_ms)
 
     def _groups(self, tenant: str, spec: WindowSpec) -> _Groups:
-        return self._states.setdefault((tenant, spec.state), _Groups())
+        groups = self._states.setdefault((tenant, spec.state), _Groups())
+        groups.judge_by(spec)
+        return groups
 
 
 class _Groups(Generations):
@@ -41,6 +43,18 @@ class _Groups(Generations):
     def __init__(self) -> None:
         super().__init__()
         self._deadlines: list[tuple[int, str]] = []
+        self._law: tuple[LedgerKind | None, int | None] = (None, None)
+
+    def judge_by(self, spec: WindowSpec) -> None:
+        """Open the ledgers again when the rule's thresholds are others now."""
+        law = (spec.ledger, spec.keep)
+        if law == self._law:
+            return
+        self._law = law
+        if spec.ledger is not None:
+            for groups in (self.young, self.old):
+                groups.update({name: spec.ledger(held.dump(), spec.keep) for name, held in groups.items()})
+            self._set_deadlines()
 
     def observe(
         self, spec: WindowSpec, groups: Mapping[str, list[Seen]], committed_ms: int
@@ -71,11 +85,14 @@ class _Groups(Generations):
         self.turn(committed_ms)
         dropped = self.shrink(spec.max_groups)
         if len(self._deadlines) > 2 * (len(self.young) + len(self.old)) + 64:
-            alive = {**self.old, **self.young}
-            self._deadlines = sorted(
-                (held.deadline, group) for group, held in alive.items() if held.deadline is not None
-            )
+            self._set_deadlines()
         return dropped
+
+    def _set_deadlines(self) -> None:
+        alive = {**self.old, **self.young}
+        self._deadlines = sorted(
+            (held.deadline, group) for group, held in alive.items() if held.deadline is not None
+        )
 
     def _ledger(self, spec: WindowSpec, group: str) -> Ledger:
         held: Ledger | None = self.young.get(group) or self.old.pop(group, None)
