@@ -88,7 +88,7 @@ def _quiet(case: Case, events: set[tuple[float, str]]) -> Iterator[tuple[float, 
     times = sorted({at for at, _ in events})
     for at, following in pairwise([*times, float("inf")]):
         quiet = case.span
-        while quiet <= max(7 * DAY, case.span) and quiet <= case.span + 1_000 * min(case.span, DAY):
+        while quiet <= max(case.span, min(7 * DAY, 2_000 * case.span)):
             if not any(at < other <= at + quiet for other in times):
                 yield at + quiet, quiet // case.span
             if at + quiet >= following:

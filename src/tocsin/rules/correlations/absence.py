@@ -22,7 +22,7 @@ from tocsin.rules.document import Scalar
 
 EXAMPLE = "timespan: 1h"
 MOST_EXPECTED = 1_000  # groups
-MOST_STEPS = 1_000  # instants at which one silence is told; of an expected group ten times as many
+MOST_STEPS = 2_000  # instants at which one silence is told; of an expected group ten times as many
 _DAY_MS = 86_400_000
 _LONGEST_MS = 7 * _DAY_MS  # of a silence, of groups that are not expected for ever
 _BOUNDS = Bounds((("gte", 1),))
@@ -88,7 +88,7 @@ def _law_of(spec: CorrelationSpec) -> QuietLaw:
     span_ms, step_ms = spec.timespan_ms, min(spec.timespan_ms, _DAY_MS)
     if _expected(spec):
         return QuietLaw(span_ms, step_ms, span_ms + 10 * MOST_STEPS * step_ms, begins=True)
-    longest_ms = min(max(span_ms, _LONGEST_MS), span_ms + MOST_STEPS * step_ms)
+    longest_ms = max(span_ms, min(_LONGEST_MS, MOST_STEPS * step_ms))
     return QuietLaw(span_ms, step_ms, longest_ms, begins=False)
 
 
