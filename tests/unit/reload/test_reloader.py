@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from tocsin.model.rule_state import RuleState
 from tocsin.model.watermark import Watermarks
 from tocsin.reload import Changes, Refused, Reloader, load_of, reloader, signature_of
 from tocsin.rules.load import Loaded
-from tocsin.settings import Settings
+from tocsin.settings import Settings, shipped
 from tocsin.state.evidence import MemoryEvidence
 from tocsin.state.rule_states import MemoryRuleStates
 from tocsin.state.windows_memory import MemoryWindows
@@ -207,6 +207,19 @@ def test_a_geo_database_that_cannot_be_read_refuses_the_set(house: House) -> Non
 
     assert isinstance(answer, Refused)
     assert "geo.mmdb" in str(answer.errors[0])
+
+
+def test_the_shipped_rules_read_twice_are_the_same(house: House) -> None:
+    house.reloader._settings = house.settings.model_copy(
+        update={"rules": [shipped("rules")], "overlay": None, "lists": {}}
+    )
+    first = house.reloader.reload()
+    assert isinstance(first, Changes)
+    assert (len(first.added), len(first.removed)) == (first.rules, 2)
+    held = len(house.source.held[-1])
+
+    assert house.reloader.reload() == replace(first, added=(), removed=())
+    assert len(house.source.held[-1]) == held
 
 
 def test_a_folder_that_is_gone_or_empty_is_refused(tmp_path: Path) -> None:
