@@ -14,11 +14,19 @@ from tocsin.rules.tree import Codes, Test, Tree, negated
 
 CATEGORY = "tocsin.category"
 OURS = "tocsin."
+NO_PRODUCT = (
+    "an event category is a provider's own; write logsource.product, "
+    "or with taxonomy: ecs test event.category and event.outcome"
+)
 MOST_HINTS = 20  # a file; looking for the nearest name is slow, and a file may be hostile
 
 
 def category_test(categories: Iterable[Scalar], scope: Scope) -> Test | None:
     """Whether the event code is one of the categories'; None after a mistake."""
+    if not scope.product:
+        mark = next((scalar.mark for scalar in categories), Mark(1, 1))
+        scope.problems.error(mark, NO_PRODUCT)
+        return None
     codes: set[str] = set()
     wrong = 0
     for scalar in categories:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tocsin.errors import RuleErrors
 from tocsin.model.compiled import RuleSet
 from tocsin.model.event import Event
 from tocsin.model.place import Place
@@ -404,3 +405,26 @@ def test_without_an_address_nothing_is_asked(tmp_path: Path) -> None:
 
     assert not sees(ruleset, event(ruleset, "auth0", {"type": "s", "ip": ""}))
     assert atlas.asked == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        rule("{tocsin.category: Login - Failure}"),
+        rule("{event.outcome: failure}", more="tocsin: {category: Login - Failure}\n"),
+    ],
+    ids=["item", "key"],
+)
+def test_a_category_of_a_rule_for_any_provider_is_a_mistake(tmp_path: Path, text: str) -> None:
+    with pytest.raises(RuleErrors, match=r"an event category is a provider's own; write logsource\.product"):
+        loaded(tmp_path, text)
+
+
+@pytest.mark.parametrize("code", ["fp", "s"])
+def test_a_category_of_an_ecs_rule_for_one_provider_is_that_providers(tmp_path: Path, code: str) -> None:
+    ruleset = loaded(
+        tmp_path,
+        rule("{source.ip: 203.0.113.9, tocsin.category: Login - Failure}", "{product: auth0}"),
+    )
+
+    assert sees(ruleset, event(ruleset, "auth0", {"type": code, "ip": "203.0.113.9"})) is (code == "fp")
