@@ -73,7 +73,7 @@ def _document() -> Schema:
         "logsource": {
             "description": "Whose events it reads.",
             "type": "object",
-            "properties": {"product": {"type": "string", "examples": ["auth0", "frontegg"]}},
+            "properties": {"product": {"type": "string", "examples": ["auth0", "frontegg", "ecs"]}},
         },
         "detection": _detection("Named selections of events, and a condition over their names."),
         "correlation": _told("Counts the matches of other rules.", _ref("correlation")),
