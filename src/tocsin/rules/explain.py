@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tocsin.catalog.provider import PROVIDERS
 from tocsin.model.alert import Reader
 from tocsin.model.event import Event
 from tocsin.rules.category import CATEGORY
@@ -137,7 +136,7 @@ def _item(key: str, entry: Entry, within: Table, depth: int, scope: Scope) -> Pa
     field, chain = parsed or (key, Chain())
     text = f"{key or 'anywhere'}: {_values(entry.node, chain, scope)}"
     if field == CATEGORY:
-        field = PROVIDERS[scope.product].code_field if scope.product in PROVIDERS else ""
+        return Part(depth, text, holds, lambda event: [event.code or None])
     return Part(depth, text, holds, _reader(field, scope.vocabulary) if field else None)
 
 
@@ -164,10 +163,7 @@ def _categories(base: Detection) -> Part:
     codes = frozenset().union(*(catalog.expand_category(base.doc.product, scalar.text) for scalar in named))
     folded = {code.casefold() for code in codes}
     text = f"category: {' or '.join(scalar.text for scalar in named)}"
-    field = PROVIDERS[base.doc.product].code_field
-    return Part(
-        0, text, lambda event: event.code.casefold() in folded, _reader(field, Vocabulary(base.doc.product))
-    )
+    return Part(0, text, lambda event: event.code.casefold() in folded, lambda event: [event.code or None])
 
 
 def _whole(tree: Tree | None) -> Predicate:

@@ -8,41 +8,32 @@ keeps name and id. Whoever named the detection (a filter, another correlation) n
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from tocsin.catalog.provider import PROVIDERS
 from tocsin.errors import RuleError
 from tocsin.rules.category import CATEGORY
 from tocsin.rules.compile import GENERATED
-from tocsin.rules.correlations import CORRELATIONS
 from tocsin.rules.correlations.kind import CorrelationSpec
 from tocsin.rules.detections import Clause
 from tocsin.rules.document import Items, Node, Scalar, Table, plain
+from tocsin.rules.facts import correlation_of
+from tocsin.rules.fields import Vocabulary
 from tocsin.rules.load import Loaded
+from tocsin.rules.losses import SIGMA_KEYS, Loss, is_sigma, losses_of
 from tocsin.rules.modifiers import parse_key
 from tocsin.rules.names import Names
-from tocsin.rules.params import substituted
 from tocsin.rules.placeholders import expanded
 from tocsin.rules.problems import Mark, Problems
 from tocsin.rules.scope import Scope
-from tocsin.rules.spec import CorrelationDoc, DetectionDoc, Doc, Extension, FilterDoc
+from tocsin.rules.spec import CorrelationDoc, DetectionDoc, Doc, FilterDoc
 
-SIGMA_KEYS = ("type", "rules", "group-by", "timespan", "condition", "aliases")  # of a correlation
 OF_CATEGORY = "_category"  # the selection that takes the place of tocsin.category
 _UNITS_MS = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1_000}
 _OF_DETECTIONS = ("logsource", "detection", "taxonomy", "fields", "generate")
 
 Document = dict[str, object]
-
-
-@dataclass(frozen=True, slots=True)
-class Loss:
-    """What a rule says and its Sigma form does not."""
-
-    rule: str
-    key: str
-    what: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +62,7 @@ def export_sigma(loaded: Loaded) -> list[Exported]:
         Exported(
             file,
             tuple(made for doc in docs for made in _documents(doc, clauses.get(id(doc)), names)),
-            tuple(loss for doc in docs for loss in _losses(doc)),
+            tuple(loss for doc in docs for loss in losses_of(doc)),
         )
         for file, docs in by_file.items()
     ]
@@ -99,7 +90,7 @@ def _of_detection(doc: DetectionDoc, clause: Clause | None) -> Iterator[Document
     base = whole | {"title": f"{doc.meta.title} (events)", "name": _base_name(doc), "detection": detection}
     if doc.meta.written_id:
         base["id"] = str(uuid.uuid5(uuid.NAMESPACE_OID, doc.meta.written_id + GENERATED))
-    if not _is_sigma(spec):
+    if not is_sigma(spec):
         yield base | {"level": "informational"}  # one of them is nothing to be alarmed about
         return
     yield base
@@ -107,15 +98,10 @@ def _of_detection(doc: DetectionDoc, clause: Clause | None) -> Iterator[Document
     yield kept | {"correlation": _correlation(doc, spec)}
 
 
-def _is_sigma(spec: CorrelationSpec) -> bool:
-    """Whether Sigma can say how matches are counted: over selections of one document it cannot."""
-    return CORRELATIONS[spec.type].sigma and not spec.steps
-
-
 def _correlation(doc: DetectionDoc, spec: CorrelationSpec) -> Document:
     """`tocsin.correlate` as Sigma writes it, the effective params in place of `$name`."""
-    written = _correlate(doc)
-    said = {key: written[key] for key in SIGMA_KEYS if key in written}
+    written = correlation_of(doc)
+    said = {key: plain(written[key]) for key in SIGMA_KEYS if key in written}
     return {
         **said,
         "type": spec.type,
@@ -125,19 +111,9 @@ def _correlation(doc: DetectionDoc, spec: CorrelationSpec) -> Document:
     }
 
 
-def _correlate(doc: DetectionDoc) -> Document:
-    """What is written below `tocsin.correlate`; empty where nothing is."""
-    tocsin = doc.root.entries.get("tocsin")
-    node = tocsin.node if tocsin else None
-    entry = node.entries.get("correlate") if isinstance(node, Table) else None
-    if entry is None:
-        return {}
-    return _plain_table(substituted(entry.node, doc.extension.params, Problems(doc.meta.file)))
-
-
 def _of_correlation(doc: CorrelationDoc, names: Names) -> Document:
     whole = _pure(doc.root)
-    node = _correlation_node(doc)
+    node = doc.root.entries["correlation"].node
     known = (*SIGMA_KEYS, "generate")
     body = {key: value for key, value in _plain_table(node).items() if key in known}
     spec = doc.correlation
@@ -215,7 +191,7 @@ def _item(key: str, mark: Mark, node: Node, scope: Scope) -> tuple[str, object]:
     written = (node,) if isinstance(node, Scalar) else node.items if isinstance(node, Items) else ()
     values = tuple(one for one in written if isinstance(one, Scalar))
     if parsed[0] == CATEGORY:
-        field = _code_field(scope.product)
+        field = _code_field(scope.vocabulary)
         return f"{field}|neq" if parsed[1].neq else field, _codes(values, scope)
     if not parsed[1].expand:
         return key, plain(node)
@@ -229,12 +205,16 @@ def _category(doc: DetectionDoc, scope: Scope) -> Document:
     """The codes of the rule's categories as a selection, ANDed to each of its conditions."""
     conditions = [f"({condition.text}) and {OF_CATEGORY}" for condition in doc.conditions]
     return {
-        OF_CATEGORY: {_code_field(doc.product): _codes(doc.extension.categories, scope)},
+        OF_CATEGORY: {_code_field(doc.vocabulary): _codes(doc.extension.categories, scope)},
         "condition": conditions[0] if len(conditions) == 1 else conditions,
     }
 
 
-def _code_field(product: str) -> str:
+def _code_field(vocabulary: Vocabulary) -> str:
+    """What the event code is called in the names of a document."""
+    if vocabulary.ecs:
+        return "event.code"
+    product = vocabulary.product
     return PROVIDERS[product].prefix + PROVIDERS[product].code_field
 
 
@@ -250,51 +230,3 @@ def _timespan(ms: int) -> str:
     seconds_ms = -(-ms // 1_000) * 1_000
     unit = next(unit for unit, size in _UNITS_MS.items() if seconds_ms % size == 0)
     return f"{seconds_ms // _UNITS_MS[unit]}{unit}"
-
-
-def _losses(doc: Doc) -> Iterator[Loss]:
-    if not isinstance(doc, FilterDoc):
-        spec = doc.extension.correlate if isinstance(doc, DetectionDoc) else doc.correlation
-        keys = _correlate(doc) if isinstance(doc, DetectionDoc) else _plain_table(_correlation_node(doc))
-        said = {**_lost_counting(spec, keys), **_lost_alert(doc.extension)}
-        for key, what in said.items():
-            yield Loss(doc.meta.label, key, what)
-
-
-def _correlation_node(doc: CorrelationDoc) -> Node:
-    return doc.root.entries["correlation"].node
-
-
-def _lost_counting(spec: CorrelationSpec | None, keys: Iterable[str]) -> Mapping[str, str]:
-    if spec is None:
-        return {}
-    lost: dict[str, str] = {}
-    if not _is_sigma(spec):
-        what = CORRELATIONS[spec.type].summary
-        return {"correlate": f"{spec.type} ({what}): Sigma has no words for it, only its events are exported"}
-    if spec.allow_missing:
-        lost["correlate.allow_missing"] = "events without a group-by field are not counted"
-    for key in keys:
-        if key not in (*SIGMA_KEYS, "generate", "allow_missing"):
-            lost[f"correlate.{key}"] = "no key of Sigma's: left out"
-    if spec.timespan_ms % 1_000:
-        lost["correlate.timespan"] = "Sigma counts in whole seconds: rounded up"
-    return lost
-
-
-def _lost_alert(extension: Extension) -> Mapping[str, str]:
-    alert = extension.alert
-    said: Sequence[tuple[str, object, str]] = (
-        ("params", extension.params, "knobs: their values are written in"),
-        ("prefixes", extension.prefixes, "IPv6 addresses by network: Sigma counts each address"),
-        ("alert.key", alert.key, "what one alert is about: Sigma alerts at every event"),
-        ("alert.severity", alert.severity, "a severity that rises with the score: only level is left"),
-        ("alert.resolve_after", alert.resolve_after_ms is not None, "how long an alert lasts"),
-        ("alert.for", alert.for_ms, "how long it must last before it fires"),
-        ("alert.title", alert.title, "a title with values in it"),
-        ("alert.labels", alert.labels, "labels for routing and silences"),
-        ("alert.runbook", alert.runbook, "what to do"),
-        ("alert.context", alert.context, "the fields gathered as evidence"),
-        ("tests", extension.tests, "the rule's tests"),
-    )
-    return {key: what for key, value, what in said if value}

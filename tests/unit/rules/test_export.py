@@ -205,6 +205,11 @@ EVENTS = [
         ([PLAIN % ("p", "p", "data.ip|exists: true") + "tocsin: {category: Login - Failure}\n"], {"p"}),
         ([PLAIN % ("p", "p", "tocsin.category: Login - Failure")], {"p"}),
         ([PLAIN % ("p", "p", "tocsin.category|neq: [Login - Failure, auth.signup.fail]")], {"p"}),
+        (
+            ["taxonomy: ecs\n" + PLAIN % ("p", "p", "tocsin.category: Login - Failure, user.name: c")
+             + "tocsin: {category: auth.login.fail}\n"],
+            {"p"},
+        ),
         ([TWICE.replace("type: [fp, fu]", "tocsin.category: login - failure, ip: 192.0.2.1")], {"one"}),
         ([PLAIN % ("p", "p", "user_name: ['0o17', 'off', '1e3']")], {"p"}),
         ([TWICE, LISTED % "one"], {"one"}),
