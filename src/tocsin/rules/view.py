@@ -71,6 +71,10 @@ def warn_of_words(field: Field, chain: Chain, values: Iterable[Scalar], scope: S
     known = _words(field)
     for value in values:
         text = value.text
+        if not text and not value.is_null:
+            told = "the normalised view holds no empty text, so this never matches; write null for missing"
+            scope.problems.warning(value.mark, told)
+            continue
         if not known or value.is_null or text.casefold() in known or "*" in text or "?" in text:
             continue
         free = field.path not in WORDS and field.view in ("", ECS)  # an ECS document's action may be any

@@ -228,6 +228,10 @@ def test_a_filter_of_the_view_narrows_rules_that_use_the_vendors_names(tmp_path:
         ),
         (rule("{event.outcome: [success, null, 'fail*']}"), []),
         (
+            rule("{user.name: ''}"),
+            ["6:20: the normalised view holds no empty text, so this never matches; write null for missing"],
+        ),
+        (
             rule(
                 "{event.action: login}",
                 more="tocsin:\n    alert:\n        key: [source.ip]\n        context: [user.nam]\n",
