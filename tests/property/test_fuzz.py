@@ -96,7 +96,7 @@ def test_any_rule_file_loads_or_tells_its_mistakes_and_one_that_loads_takes_any_
             raise AssertionError(f"seed {shard}/{number}: {data!r}") from exc
         assert failures_of_rules() == before, f"seed {shard}/{number}: {data!r}"
 
-    assert sound > FILES // 20  # else nothing but mistakes was tried
+    assert sound >= FILES // 20  # else nothing but mistakes was tried
 
 
 def _run(ruleset: RuleSet, rng: random.Random) -> None:
@@ -128,7 +128,7 @@ def test_any_record_becomes_an_event_or_is_quarantined_and_no_shipped_rule_break
         assert failures_of_rules() == before, f"seed {shard}/{number}"
         taken += len(events)
 
-    assert taken > RECORDS // 3  # else nothing but garbage was tried
+    assert taken >= RECORDS // 3  # else nothing but garbage was tried
 
 
 def test_a_rule_that_breaks_on_a_record_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
