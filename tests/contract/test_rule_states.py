@@ -5,6 +5,7 @@ import pytest
 from tocsin.model.alert import NEVER_MS
 from tocsin.model.rule_state import RuleState
 from tocsin.reload import RuleStates
+from tocsin.state.connection import Store
 from tocsin.state.rule_states import MemoryRuleStates, RedisRuleStates
 
 
@@ -51,9 +52,7 @@ def test_what_was_saved_does_not_change_with_the_callers_mapping(states: RuleSta
     assert states.load() == {"a": RuleState("1")}
 
 
-def test_two_of_one_store_see_the_same(states: RuleStates, request: pytest.FixtureRequest) -> None:
-    if not isinstance(states, RedisRuleStates):
-        pytest.skip("memory is of one process")
-    states.save({"a": RuleState("1", 7)})
+def test_what_was_saved_on_a_server_outlives_the_process(store: Store) -> None:
+    RedisRuleStates(store).save({"a": RuleState("1", 7)})
 
-    assert RedisRuleStates(request.getfixturevalue("store")).load() == {"a": RuleState("1", 7)}
+    assert RedisRuleStates(store).load() == {"a": RuleState("1", 7)}
