@@ -1,6 +1,15 @@
 """Facts about each provider: its event codes and where its records keep what."""
 
-from tocsin.catalog.lookup import Code, categories, codes, everything, expand_category, nearest_code, search
+from tocsin.catalog.lookup import (
+    Code,
+    categories,
+    code_of_action,
+    codes,
+    everything,
+    expand_category,
+    nearest_code,
+    search,
+)
 from tocsin.catalog.provider import PROVIDERS, Provider
 
 __all__ = [
@@ -8,6 +17,7 @@ __all__ = [
     "Code",
     "Provider",
     "categories",
+    "code_of_action",
     "codes",
     "everything",
     "expand_category",

@@ -71,6 +71,20 @@ def codes(provider: str) -> Mapping[str, Code]:
     return MappingProxyType({code.code: code for code in named})
 
 
+def code_of_action(provider: str, action: str) -> str | None:
+    """The code whose events a vendor calls so, in words; None where none is, or several are."""
+    return _by_action(provider).get(action.strip().casefold())
+
+
+@lru_cache(maxsize=8)
+def _by_action(provider: str) -> Mapping[str, str]:
+    called: dict[str, list[str]] = {}
+    for code in codes(provider).values():
+        for action in code.actions:
+            called.setdefault(action.casefold(), []).append(code.code)
+    return MappingProxyType({action: some[0] for action, some in called.items() if len(some) == 1})
+
+
 @lru_cache(maxsize=8)
 def categories(provider: str) -> Mapping[str, frozenset[str]]:
     """Category, and log-stream filter, as the vendor writes it -> its codes."""

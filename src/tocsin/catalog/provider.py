@@ -16,6 +16,7 @@ class Provider:
     log-stream envelope reads the record inside. `ecs` maps a field of the Elastic Common Schema to
     the (dotted) vendor fields that may hold it, the best first. `outcomes` maps a vendor field to
     what its (case-folded) texts say of an event's outcome, whatever the event's code says.
+    A record without the `code_field` may still say in its `action_field`, in words, which event it is.
     An empty `code_field`: the records have no codes of a vendor, and there is no catalogue.
     `signs` are top-level fields that no other provider's records have.
     """
@@ -27,6 +28,7 @@ class Provider:
     code_field: str
     tenant_field: str
     signs: tuple[str, ...]
+    action_field: str = ""
     prefix: str = ""
     ecs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     outcomes: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
@@ -77,6 +79,7 @@ PROVIDERS: dict[str, Provider] = {
         "eventKey",
         "tenantId",
         signs=("frontegg_id", "eventKey", "createdAt"),
+        action_field="action",
         ecs={
             "message": ("description", "message"),
             "organization.id": ("tenantId", "eventContext.tenantId"),

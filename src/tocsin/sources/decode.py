@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal, cast
 
 import msgspec
 
+from tocsin.catalog.lookup import code_of_action
 from tocsin.catalog.provider import PROVIDERS, Provider
 from tocsin.errors import BadRecord, ConfigError
 from tocsin.model.event import Event, attribute, event_type
@@ -163,7 +164,7 @@ class Decoder:
         event = self._type(
             raw=msgspec.json.encode(item) if was_cut or item is not whole else record,
             provider=self._provider.name,
-            code=self._text_at(fields, self._provider.code_field),
+            code=self._code(fields),
             tenant=self._tenant or self._text_at(fields, self._provider.tenant_field) or self._default_tenant,
         )
         vendor_id = self._vendor_id(fields) or self._vendor_id(item)
@@ -174,6 +175,12 @@ class Decoder:
         for name in self.fields:
             setattr(event, attribute(name), fields.get(name))
         return event
+
+    def _code(self, fields: dict[str, Any]) -> str:
+        action = fields.get(self._provider.action_field)
+        if fields.get(self._provider.code_field) is None and isinstance(action, str):
+            return code_of_action(self._provider.name, action) or ""
+        return self._text_at(fields, self._provider.code_field)
 
     def _text_at(self, fields: dict[str, Any], name: str) -> str:
         return _text(_at(fields, name), name) if name else ""

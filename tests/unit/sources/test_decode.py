@@ -450,3 +450,27 @@ def test_an_ecs_document_without_a_time_is_quarantined_and_those_beside_it_are_n
 
     assert len(events) == 1
     assert [record.line for record in bad] == [1]
+
+
+@pytest.mark.parametrize(
+    ("record", "code"),
+    [
+        ({"eventKey": "login.completed", "action": "Login completed"}, "login.completed"),
+        ({"action": "Invalid password used for login"}, "login.invalid_password"),
+        ({"action": " lockout policy limit REACHED "}, "lockout_policy.limit_reached"),
+        ({"eventKey": None, "action": "Login completed"}, "login.completed"),
+        ({"eventKey": "", "action": "Login completed"}, ""),
+        ({"action": "Magic link/code email sent to user"}, ""),
+        ({"action": "User logged in"}, ""),
+        ({"action": {"name": "Login completed"}}, ""),
+        ({}, ""),
+    ],
+    ids=str,
+)
+def test_a_frontegg_audit_without_a_key_is_known_by_its_action(record, code):
+    line = json.dumps({"frontegg_id": "1", "createdAt": WHEN, **record}).encode()
+
+    [event], bad = Decoder(["eventKey"], provider="frontegg").decode_records([line], first=1, now_ms=None)
+
+    assert not bad
+    assert event.code == code
