@@ -99,7 +99,7 @@ class Sliding:
         until_ms = max(times) + self._law.span_ms + 1
         if not self._law.at_once:
             until_ms = min(until_ms, committed_ms)
-        scored = self._judged(min(times), until_ms)
+        scored = self._judged(min(times), until_ms) + self._hurried(committed_ms)
         self._let_go(committed_ms)
         return scored
 
@@ -123,6 +123,22 @@ class Sliding:
             return []
         return law.judge(members, law.span_ms, from_ms, until_ms)
 
+    def _hurried(self, committed_ms: int) -> list[Scored]:
+        """With too many members, the newest instants, judged now if the watermark was to do it.
+
+        In a flood it would come when their windows are gone, and whoever floods would never be told of.
+        """
+        if not self._too_many() or self._law.at_once or self._keep is None:
+            return []
+        members, since = self._members, self._keep - self._keep // _SLACK
+        return self._judged(max(committed_ms, members.time(since)), members.time(-1) + 1)
+
+    def _too_many(self) -> int:
+        """How many of the oldest must go."""
+        if self._keep is None or len(self._members) <= self._keep:
+            return 0
+        return len(self._members) - self._keep + self._keep // _SLACK
+
     def _let_go(self, committed_ms: int) -> None:
         """What no window still to come can hold, in one go for many; and the oldest of too many."""
         members = self._members
@@ -131,8 +147,7 @@ class Sliding:
             members.drop(expired)
         if self._law.stay is not None:
             self._settle(self._law.stay, committed_ms)
-        elif self._keep is not None and len(members) > self._keep:
-            count = len(members) - self._keep + self._keep // _SLACK
+        elif count := self._too_many():
             self._floor_until = max(self._floor_until, members.time(count - 1) + self._law.span_ms + 1)
             members.drop(count)
 

@@ -224,3 +224,26 @@ def test_of_too_many_numbers_the_oldest_go_and_the_score_says_so(load_text: Load
     assert trigger.floor
     assert trigger.instants[-1][0] == 10_499
     assert 8_000 < trigger.instants[-1][1] <= 10_000
+
+
+def test_a_flood_of_more_than_the_cap_within_the_lateness_is_told_at_once(
+    load_text: LoadText,
+) -> None:
+    ruleset = load_text(_text("value_sum", "{gte: 5000, field: n}"))
+    engine = Engine(ruleset, MemoryWindows(), MemoryEvidence())
+    triggers = []
+    for start in range(0, 30_000, 1_000):  # a thousand a second, and the watermark is a minute behind
+        events = []
+        for number in range(start, start + 1_000):
+            event = made_event(ruleset, {"type": "fp", "n": 1})
+            event.id, event.time_ms = f"e{number}", number
+            events.append(event)
+        triggers += engine.process("acme", events, committed_ms=start - 60_000)
+
+    assert triggers
+    assert all(trigger.floor for trigger in triggers)
+    assert max(score for trigger in triggers for _, score in trigger.instants) > 8_000
+    told = {at for trigger in triggers for at, _ in trigger.instants}
+    assert min(told) < 10_000
+    assert told == {*range(min(told), max(told) + 1)}
+    assert max(told) > 28_000
