@@ -221,7 +221,7 @@ def test_a_channel_that_no_route_tells_is_warned_of(folder: Path) -> None:
 
     (warning,) = check_config(folder / "tocsin.yml").warnings
 
-    assert warning.startswith(f"{folder}/tocsin.yml:23: channels.a: no route in {folder}/alerts/routing.yml")
+    assert warning.startswith(f"{folder}/tocsin.yml:25: channels.a: no route in {folder}/alerts/routing.yml")
 
 
 def test_rule_warnings_are_told_beside_rule_errors(folder: Path) -> None:
