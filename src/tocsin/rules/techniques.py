@@ -26,6 +26,7 @@ TECHNIQUES: dict[str, str] = {
     "T1496": "Resource Hijacking",
     "T1528": "Steal Application Access Token",
     "T1531": "Account Access Removal",
+    "T1539": "Steal Web Session Cookie",
     "T1550.001": "Use Alternate Authentication Material: Application Access Token",
     "T1550.004": "Use Alternate Authentication Material: Web Session Cookie",
     "T1556": "Modify Authentication Process",
