@@ -7,6 +7,7 @@ before there are episodes.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -34,6 +35,15 @@ Group = tuple[str, ...]
 
 BASE_MS = 1_700_000_000_000
 LATENESS = timedelta(seconds=60)
+
+
+# How many times the usual number of random cases: `TOCSIN_ORACLE=10 pytest tests/property/test_oracle_*.py`.
+ROUNDS = float(os.environ.get("TOCSIN_ORACLE", "1"))
+
+
+def seeds(count: int) -> range:
+    """So many seeds, or more of them."""
+    return range(int(count * ROUNDS))
 
 
 class Refused(NamedTuple):

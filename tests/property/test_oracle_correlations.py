@@ -39,10 +39,10 @@ from tocsin.state.windows_redis import RedisWindows
 
 from .oracle_correlations import ALL_BASES, COLUMNS, END_MS, KINDS, Case, arriving, correlation, stream
 from .oracle_definition import defined
-from .oracle_ours import LATENESS, Run, load, run, run_live
+from .oracle_ours import LATENESS, Run, load, run, run_live, seeds
 from .oracle_sql import Table
 
-SEEDS = 40  # streams, each with four correlations of a kind
+SEEDS = 30  # streams, each with four correlations of a kind
 FRESH = count()
 
 
@@ -82,18 +82,18 @@ def compare(
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_correlation_is_true_when_the_backend_says_so(tmp_path: Path, kind: str) -> None:
-    times = [compare(tmp_path, seed, [kind] * 4) for seed in range(SEEDS)]
+    times = [compare(tmp_path, seed, [kind] * 4) for seed in seeds(SEEDS)]
 
-    assert sum(map(bool, times)) > SEEDS * 0.5  # most streams make some of them true
+    assert sum(map(bool, times)) > len(times) * 0.5  # most streams make some of them true
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(8))
 def test_correlations_of_every_kind_do_not_disturb_each_other(tmp_path: Path, seed: int) -> None:
     assert compare(tmp_path, 1_000 + seed, [*KINDS], long=seed % 2 > 0)
 
 
 @pytest.mark.parametrize("through", [run, run_live])
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(3))
 def test_correlations_on_redis_are_true_when_the_backend_says_so(
     tmp_path: Path, store: Store, seed: int, through: Run
 ) -> None:
@@ -103,14 +103,14 @@ def test_correlations_on_redis_are_true_when_the_backend_says_so(
     assert compare(tmp_path, 2_000 + seed, [*KINDS], windows, through, long=True)
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(8))
 def test_correlations_live_are_true_when_the_backend_says_so(tmp_path: Path, seed: int) -> None:
     assert compare(tmp_path, 3_000 + seed, [*KINDS], through=run_live, long=seed % 3 > 0)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_backend_says_what_the_definition_says(kind: str) -> None:
-    for seed in range(10):
+    for seed in range(6):
         rng = random.Random(seed)
         records = stream(rng)
         with Table(records, empty_is_null=True) as table:

@@ -12,7 +12,7 @@ import pytest
 from tocsin.rules import selection
 from tocsin.rules.tree import all_of
 
-from .oracle_ours import Document, Refused, answers, load
+from .oracle_ours import Document, Refused, answers, load, seeds
 from .oracle_sigma import Refusal, parsed
 
 SCALARS = ["a", "b", "A*", "", 5, 1.5, True, False, None]
@@ -105,9 +105,9 @@ def check(folder: Path, seeds: range) -> tuple[int, set[str]]:
 
 
 def test_selections_of_any_shape_mean_what_they_mean_to_pysigma(tmp_path: Path) -> None:
-    valid, met = check(tmp_path, range(1_500))
+    valid, met = check(tmp_path, seeds(1_000))
 
-    assert valid > 500
+    assert valid > 350
     assert met == {*STRICTER}
 
 
