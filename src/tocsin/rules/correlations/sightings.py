@@ -96,6 +96,8 @@ class Sightings:
         """Let go of the sightings behind `committed_ms`; which of the instants asked for had a new value."""
         count = self._open.first_at(committed_ms)
         found: list[Scored] = []
+        if not count:
+            return found
         for at_ms, values in _instants(self._open, count):
             if self._history.see(at_ms, values) and at_ms in asked:
                 found.append((at_ms, 1.0))
@@ -104,6 +106,8 @@ class Sightings:
 
     def _foreseen(self) -> list[int]:
         """The instants with a new value among the sightings that are not committed."""
+        if not len(self._open) or self._history.learns(self._open.time(0), self._open.time(-1)):
+            return []
         times, values = self._open.times(), self._open.names()
         if all(map(self._history.knows, times, values)):
             return []  # the common case
@@ -131,6 +135,12 @@ class History:
         made.start_ms, made.last_ms, made.floor_until = self.start_ms, self.last_ms, self.floor_until
         made.count, made.known = self.count, dict(self.known)
         return made
+
+    def learns(self, from_ms: int, until_ms: int) -> bool:
+        """Whether of sightings in between none can be told, because the entity is still learned of."""
+        anew = from_ms - self.last_ms > self.law.remember_ms
+        start_ms = from_ms if anew else min(from_ms, self.start_ms)
+        return until_ms < start_ms + self.law.learn_ms
 
     def knows(self, at_ms: int, value: int) -> bool:
         """Whether the value was seen so shortly before that then it is not new, whatever else comes."""
