@@ -231,7 +231,9 @@ class _Builder:
             text: str = event.value
             if not text.isascii() and any("\ud800" <= char <= "\udfff" for char in text):
                 self._stop(event, "half of a surrogate pair is not a character; write the character itself")
-            self._stack[-1].add(Scalar(text, _mark(event.start_mark), not event.style))
+            mark: Any = event.start_mark
+            place = Mark(mark.line + 1, mark.column + 1)  # not _mark(): it is called for every word of a file
+            self._stack[-1].add(Scalar(text, place, not event.style))
         elif isinstance(event, yaml.CollectionStartEvent):
             if event.tag is not None:
                 self._refuse_tag(event)

@@ -9,6 +9,7 @@ from tocsin.model.rule import SeverityBound
 from tocsin.rules.cases import read_cases
 from tocsin.rules.correlation_spec import read_correlation
 from tocsin.rules.document import Table
+from tocsin.rules.lint_headline import USUAL
 from tocsin.rules.params import Param, substituted
 from tocsin.rules.prefixes import read_prefixes, warn_of_unused
 from tocsin.rules.section import Section
@@ -86,6 +87,8 @@ def _title(section: Section) -> str:
     if len(title) > LONGEST_TITLE:
         section.wrong("title", f"title has {len(title)} characters; it may have {LONGEST_TITLE}")
         return ""
+    if USUAL.fullmatch(title):
+        return title
     try:
         compile_template(title)
     except TemplateFailure as exc:

@@ -86,22 +86,25 @@ def negated(item: Tree) -> Tree:
 
 
 def _joined(kind: type[All | AnyOf], items: Iterable[Tree]) -> Tree:
-    flat: list[Tree] = []
-    for item in items:
-        flat.extend(item.items if isinstance(item, kind) else (item,))
-    return flat[0] if len(flat) == 1 else kind(tuple(flat))
+    flat = [*items]
+    if len(flat) == 1:
+        return flat[0]
+    if any(isinstance(item, kind) for item in flat):
+        flat = [part for item in flat for part in (item.items if isinstance(item, kind) else (item,))]
+    return kind(tuple(flat))
 
 
 def tests_of(tree: Tree) -> Iterator[Test]:
     """Every test of the tree."""
-    match tree:
-        case Test():
-            yield tree
-        case Not(item):
-            yield from tests_of(item)
-        case All(items) | AnyOf(items):
-            for item in items:
-                yield from tests_of(item)
+    left = [tree]
+    while left:
+        match left.pop():
+            case Test() as test:
+                yield test
+            case Not(item):
+                left.append(item)
+            case All(items) | AnyOf(items):
+                left.extend(reversed(items))
 
 
 def text_of(tree: Tree) -> str:
