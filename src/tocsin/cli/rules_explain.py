@@ -139,7 +139,10 @@ def _indent(part: Part) -> str:
 def _seen(part: Part, event: Event) -> str:
     if part.sees is None:
         return ""
-    found = [value for value in part.sees(event) if value is not None]
+    values = part.sees(event)
+    found = [value for value in values if value is not None]
+    if not found and part.there(event):
+        return "   (is null)" if values else "   (is an empty list)"
     if not found:
         return "   (the event has none)"
     more = f" and {len(found) - MOST_SEEN} more" if len(found) > MOST_SEEN else ""
@@ -158,7 +161,7 @@ def _needed(needed: Sequence[Needed], event: Event, *, allow_missing: bool) -> I
 
 
 def _shown(value: object) -> str:
-    text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    text = (value or "''") if isinstance(value, str) else msgspec.json.encode(value).decode()
     return text if len(text) <= LONGEST_SEEN else f"{text[:LONGEST_SEEN]}…"
 
 

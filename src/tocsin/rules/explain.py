@@ -16,7 +16,7 @@ from tocsin.rules.category import CATEGORY
 from tocsin.rules.detections import Clause, Detection, condition_tree
 from tocsin.rules.document import Entry, Items, Node, Scalar, Table
 from tocsin.rules.ecs import seen_in_view
-from tocsin.rules.fields import Vocabulary, all_members, field_of
+from tocsin.rules.fields import Vocabulary, all_members, field_of, presence
 from tocsin.rules.made import Made
 from tocsin.rules.modifiers import Chain, parse_key
 from tocsin.rules.paths import members_of
@@ -35,12 +35,14 @@ class Part:
     """One question to an event: `depth` 0 is a condition, 1 a selection, 2 and more its items.
 
     `sees` reads what the event holds in the field asked about; None where it is about no one field.
+    `there` says whether the field is there at all, be it null.
     """
 
     depth: int
     text: str
     holds: Predicate
     sees: Callable[[Event], list[Any]] | None = None
+    there: Predicate = lambda _event: False
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +139,10 @@ def _item(key: str, entry: Entry, within: Table, depth: int, scope: Scope) -> Pa
     text = f"{key or 'anywhere'}: {_values(entry.node, chain, scope)}"
     if field == CATEGORY:
         return Part(depth, text, holds, lambda event: [event.code or None])
-    return Part(depth, text, holds, _reader(field, scope.vocabulary) if field else None)
+    if not field:
+        return Part(depth, text, holds)
+    there = presence(field_of(field, scope.vocabulary))
+    return Part(depth, text, holds, _reader(field, scope.vocabulary), there)
 
 
 def _values(node: Node, chain: Chain, scope: Scope) -> str:

@@ -215,6 +215,24 @@ def test_explain_says_that_an_event_is_not_counted_for_want_of_its_group(rule: s
     )
 
 
+def test_explain_tells_a_null_from_nothing(tmp_path: Path) -> None:
+    (tmp_path / "rule.yml").write_text(
+        "title: t\nname: t\nlogsource: {product: auth0}\n"
+        "detection: {s: {a: x, b: x, c.d: x, e: ''}, condition: s}\n"
+    )
+    record = {"log_id": "1", "date": "2025-01-06T12:00:00Z", "a": None, "c": {"d": []}, "e": ""}
+    (tmp_path / "record.json").write_text(json.dumps(record))
+
+    told = run("explain", "t", str(tmp_path / "rule.yml"), "--event", str(tmp_path / "record.json")).stdout
+
+    assert [line.strip() for line in told.splitlines() if line.startswith("      ")][-4:] == [
+        "✗ a: x   (is null)",
+        "✗ b: x   (the event has none)",
+        "✗ c.d: x   (is an empty list)",
+        "✓ e: ''   (is '')",
+    ]
+
+
 def test_explain_reads_standard_input(rule: str) -> None:
     result = CliRunner().invoke(app, ["explain", "failures", rule, "--event", "-"], input=RECORD % "fp")
 
