@@ -11,18 +11,35 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
+import pytest
 
 from tocsin.clock import iso
 from tocsin.engine import Engine
 from tocsin.model.alert import NEVER_MS
-from tocsin.model.compiled import RuleSet
+from tocsin.model.compiled import RuleSet, WindowSpec
+from tocsin.model.ledger import Ledger
 from tocsin.protocols import Windows
 from tocsin.sources.decode import Decoder
+from tocsin.state import ledgers_memory
 from tocsin.state.evidence import MemoryEvidence
 
 BASE_MS = 1_699_920_000_000  # a Tuesday's midnight, UTC
 LATENESS_S = 60
 Record = dict[str, Any]
+
+
+@pytest.fixture
+def reopened(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In memory, too, a ledger is dumped and opened anew between any two calls."""
+    found = ledgers_memory._Groups._ledger
+
+    def anew(self: ledgers_memory._Groups, spec: WindowSpec, group: str) -> Ledger:
+        assert spec.ledger is not None
+        made = spec.ledger(found(self, spec, group).dump(), spec.keep)
+        self.young[group] = made
+        return made
+
+    monkeypatch.setattr(ledgers_memory._Groups, "_ledger", anew)
 
 
 class Told(NamedTuple):

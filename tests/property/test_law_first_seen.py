@@ -19,7 +19,9 @@ from tocsin.state.connection import Store
 from tocsin.state.windows_memory import MemoryWindows
 from tocsin.state.windows_redis import RedisWindows
 
-from .ledger_walk import Record, Told, walked
+from .ledger_walk import Record, Told, reopened, walked
+
+__all__ = ["reopened"]  # a fixture
 
 
 class Case(NamedTuple):
@@ -111,6 +113,16 @@ def stream(seed: int, size: int = 250) -> list[Record]:
 
 @pytest.mark.parametrize("seed", range(40))
 def test_in_memory_it_is_what_the_definition_says(rules: RuleSet, seed: int) -> None:
+    records = stream(seed)
+
+    told = walked(rules, MemoryWindows(), records, seed=seed)
+
+    assert told == oracle(records)
+
+
+@pytest.mark.usefixtures("reopened")
+@pytest.mark.parametrize("seed", range(40, 60))
+def test_what_is_kept_is_all_it_needs(rules: RuleSet, seed: int) -> None:
     records = stream(seed)
 
     told = walked(rules, MemoryWindows(), records, seed=seed)

@@ -101,9 +101,10 @@ class BucketCounts:
     def observe(self, batch: Sequence[Seen], committed_ms: int) -> list[Scored]:
         """See `Ledger.observe`."""
         touched = set()
+        newest, bucket_ms = self._usual.newest, self._law.bucket_ms
         for time_ms, member, _ in batch:
-            bucket = time_ms // self._law.bucket_ms
-            if bucket > self._usual.newest:
+            bucket = time_ms // bucket_ms
+            if bucket > newest:
                 self._open.setdefault(bucket, set()).add(member)
                 touched.add(bucket)
         self._cap(touched)
