@@ -91,12 +91,28 @@ class Engine:
         if not sighted and not below:
             return []
         counted = self._windows.observe(tenant, seen, committed_ms=committed_ms) if seen else []
-        kept = [*_worth_keeping(sighted, counted, self._evidence.from_size), *below.values()]
+        kept = [*self._worth_keeping(sighted, counted), *below.values()]
         self._evidence.remember(tenant, kept, newest_ms=newest_ms, committed_ms=committed_ms)
         for one in kept:
             if one.state in self._feeding:
                 batch.witnessed[one.state] += counted_by(self._by_state[one.state].rule.rule, one.groups)
         return list(self._true(tenant, counted, [sighted, below], committed_ms))
+
+    def _worth_keeping(self, sighted: Mapping[str, Sighted], counted: Iterable[Counted]) -> list[Sighted]:
+        """The groups that evidence is kept of: most groups are one event, and no alert ever comes of them."""
+        from_size = self._evidence.from_size
+        kept: list[Sighted] = []
+        some: dict[str, dict[str, list[Event]]] = {}
+        for state, one in sighted.items():
+            if from_size <= 1 or self._by_state[state].spec.shows_one:
+                kept.append(one)
+            else:
+                some[state] = {}
+        for found in counted if some else ():
+            state, group = found.state, found.group
+            if state in some and found.size >= from_size and group in sighted[state].groups:
+                some[state][group] = list(sighted[state].groups[group])
+        return kept + [sighted[state]._replace(groups=groups) for state, groups in some.items() if groups]
 
     def _true(
         self,
@@ -171,16 +187,3 @@ def _plain_triggers(
         for group, events in batch.groups_of(rule.rule, matcher).items():
             instants = [(event.time_ms, 1.0) for event in events]
             yield Triggers(rule.rule, tenant, group, instants, events, readers, late_before_ms=committed_ms)
-
-
-def _worth_keeping(
-    sighted: Mapping[str, Sighted], counted: Iterable[Counted], from_size: int
-) -> list[Sighted]:
-    """The groups that evidence is kept of: most groups are one event, and no alert ever comes of them."""
-    if from_size <= 1:
-        return list(sighted.values())
-    chosen: dict[str, dict[str, list[Event]]] = defaultdict(dict)
-    for found in counted:
-        if found.size >= from_size and found.group in sighted[found.state].groups:
-            chosen[found.state][found.group] = list(sighted[found.state].groups[found.group])
-    return [sighted[state]._replace(groups=groups) for state, groups in chosen.items()]

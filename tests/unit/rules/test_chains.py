@@ -129,6 +129,29 @@ def test_on_a_server_the_alert_is_the_same(load_text: LoadText, store: Store, at
     assert {"e1", "e2", "e3", "e4", "e5", "e6"} <= {*alert.evidence.events} <= {f"e{n}" for n in range(7)}
 
 
+@pytest.mark.parametrize(
+    ("correlation", "seen"),
+    [
+        ("type: temporal, group-by: [data.user_name], timespan: 10m", ["e0", "e1"]),
+        ("type: temporal_ordered, group-by: [data.user_name], timespan: 10m", ["e0", "e1"]),
+        (
+            "type: temporal, group-by: [data.user_name], timespan: 30s, condition: failed and not login",
+            ["e0"],
+        ),
+        ("type: event_count, group-by: [data.user_name], timespan: 30s, condition: {eq: 1}", ["e0"]),
+    ],
+)
+def test_on_a_server_too_the_first_of_two_events_is_evidence(
+    load_text: LoadText, store: Store, correlation: str, seen: list[str]
+) -> None:
+    rules = load_text(FAILED + "---\n" + LOGIN + _over("both", "failed, login", correlation))
+    records = [{"at": 0, "type": "fp", "user_name": "Ann"}, {"at": 60, "type": "s", "user_name": "ann"}]
+
+    alert = _replayed(rules, records, windows=RedisWindows(store), evidence=RedisEvidence(store))[0]
+
+    assert (alert.group, alert.evidence.events) == ({"data.user_name": "Ann"}, seen)
+
+
 def test_a_child_that_is_decided_when_its_window_ends_tells_its_parent_then(load_text: LoadText) -> None:
     child = "type: event_count, group-by: [data.user_name], timespan: 1m, condition: {lte: 2}"
     parent = "type: event_count, group-by: [data.user_name], timespan: 10m, condition: {gte: 2}"

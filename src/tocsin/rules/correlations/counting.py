@@ -91,5 +91,6 @@ def count_in_windows(state: str, span_ms: int, bounds: Bounds, *, counts: str, h
         keep=max(bounds.exact_to, math.ceil(min(highest, HIGHEST_COUNT))),
         floor=bounds.floor,
         closes=not bounds.monotone,
+        shows_one=not bounds.monotone and bounds.holds(1),
     )
     return Count(spec, bounds)

@@ -16,7 +16,13 @@ from tocsin.model.compiled import Correlation, WindowSpec
 from tocsin.model.event import Event
 from tocsin.model.fed import VALUE_SEPARATOR
 from tocsin.model.ledger import Seen, digest
-from tocsin.rules.correlations.bounds import HIGHEST_NUMBER, condition_of, read_bounds
+from tocsin.rules.correlations.bounds import (
+    HIGHEST_NUMBER,
+    condition_of,
+    named_fields,
+    percentile_ignored,
+    read_bounds,
+)
 from tocsin.rules.correlations.closing import ClosingLaw, closing
 from tocsin.rules.correlations.counting import Bounds
 from tocsin.rules.correlations.judged import Judged
@@ -110,6 +116,8 @@ def read_numbers(
     section = condition_of(reading, example)
     if section is None:
         return None
+    if more is None:
+        percentile_ignored(section, kind)
     own = more(section) if more else ()
     field = _field(section, kind, example)
     compared = read_bounds(reading, section, example, counted=False, names=("percentile",))
@@ -123,7 +131,7 @@ def read_numbers(
 
 
 def _field(section: Section, kind: str, example: str) -> str | None:
-    fields = section.texts("field")
+    fields = named_fields(section, example)
     if len(fields) == 1:
         return fields[0]
     if fields:
@@ -153,6 +161,7 @@ def computed(state: str, spec: CorrelationSpec, new: Callable[[], Aggregate]) ->
     else:
         ledger = closing(ClosingLaw(spec.timespan_ms, score))
     windows = WindowSpec(state, spec.timespan_ms, "members", keep=MAX_MEMBERS, closes=True, ledger=ledger)
+    windows = windows._replace(shows_one=not spec.bounds.monotone)
     return Judged(windows, spec.bounds)
 
 

@@ -67,7 +67,9 @@ def build(state: str, spec: CorrelationSpec, _highest: float) -> Correlation:
     closes = _closes(spec)
     law = Law(spec.timespan_ms, slide(lambda: Present(steps, holds)), at_once=True, stay=newest_of_each)
     ledger = closing(ClosingLaw(spec.timespan_ms, score, each_value=True)) if closes else sliding(law)
-    windows = WindowSpec(state, spec.timespan_ms, "members", keep=MAX_MEMBERS, closes=closes, ledger=ledger)
+    windows = WindowSpec(
+        state, spec.timespan_ms, "members", keep=MAX_MEMBERS, closes=closes, ledger=ledger, shows_one=True
+    )
     return Judged(windows, spec.bounds)
 
 

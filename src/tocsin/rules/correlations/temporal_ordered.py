@@ -179,7 +179,9 @@ def build(state: str, spec: CorrelationSpec, _highest: float) -> Correlation:
     judge = _Judge(chains)
     lasts = frozenset(chain[-1] for chain in chains)
     law = Law(spec.timespan_ms, judge, at_once=True, ends=lasts.__contains__, stay=judge.stay)
-    windows = WindowSpec(state, spec.timespan_ms, "members", keep=MAX_MEMBERS, ledger=sliding(law))
+    windows = WindowSpec(
+        state, spec.timespan_ms, "members", keep=MAX_MEMBERS, ledger=sliding(law), shows_one=True
+    )
     return Judged(windows, spec.bounds)
 
 
