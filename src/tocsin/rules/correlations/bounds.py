@@ -46,6 +46,7 @@ def read_bounds(
     pairs: list[tuple[str, float]] = []
     highest = 0.0
     for name in OPERATORS:
+        _refuse_nothing(condition, name)
         node = condition.scalar(name, "a number")
         number = None if node is None else number_of(node, name, condition.problems)
         if (
@@ -68,6 +69,12 @@ def read_bounds(
     return Compared(bounds, highest)
 
 
+def _refuse_nothing(condition: Section, name: str) -> None:
+    """A bound that is written, and is null, would be no bound."""
+    if name in condition.table.entries and condition.lacks(name):
+        condition.wrong(name, f"{name} must be a number; write one, or remove it")
+
+
 def _is_bound(node: Scalar, number: float, name: str, condition: Section, *, counted: bool) -> bool:
     lowest = 0 if counted else -HIGHEST_NUMBER
     most = HIGHEST_COUNT if counted else HIGHEST_NUMBER
@@ -82,16 +89,35 @@ HIGHEST_NUMBER = 10**15  # of sums and averages; a float is exact up to there
 
 def fields_counted(condition: Section, kind: str, example: str) -> tuple[str, ...]:
     """The condition's `field`, which this type needs; empty after a mistake."""
-    fields = condition.texts("field")
+    fields = named_fields(condition, example)
     if not fields and condition.lacks("field"):
         condition.problems.error(condition.mark, f"{kind} counts the values of a field; write {example}")
     return fields
 
 
+def named_fields(condition: Section, example: str) -> tuple[str, ...]:
+    """The condition's `field`, one or several; empty where one has no name, which is told."""
+    fields = condition.scalars("field")
+    for field in fields:
+        if not field.text:
+            condition.problems.error(field.mark, f"field must name a field, like {example}")
+    return tuple(field.text for field in fields) if all(field.text for field in fields) else ()
+
+
 def fields_ignored(condition: Section, kind: str, counts: str = "events") -> None:
-    """Warn of a `field` that this type does not read."""
+    """Warn of a `field`, or a `percentile`, that this type does not read."""
+    percentile_ignored(condition, kind)
     if condition.texts("field"):
         condition.problems.warning(
             condition.mark_of("field"),
             f"{kind} counts {counts} and ignores field; use value_count, or remove it",
+        )
+
+
+def percentile_ignored(condition: Section, kind: str) -> None:
+    """Warn of a `percentile` that this type does not read."""
+    if "percentile" in condition.table.entries and condition.texts("percentile"):
+        condition.problems.warning(
+            condition.mark_of("percentile"),
+            f"{kind} ignores percentile; use value_percentile, or remove it",
         )

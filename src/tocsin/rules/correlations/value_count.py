@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tocsin.model.compiled import Correlation
-from tocsin.rules.correlations.bounds import condition_of, fields_counted, read_bounds
+from tocsin.rules.correlations.bounds import condition_of, fields_counted, percentile_ignored, read_bounds
 from tocsin.rules.correlations.counting import count_in_windows
 from tocsin.rules.correlations.keys import COMPARED, FIELD, condition
 from tocsin.rules.correlations.kind import CorrelationSpec, CorrelationType, Counting, Reading
@@ -18,6 +18,7 @@ def read(reading: Reading) -> Counting | None:
         return None
     compared = read_bounds(reading, section, EXAMPLE)
     fields = fields_counted(section, "value_count", EXAMPLE)
+    percentile_ignored(section, "value_count")
     section.done()
     return Counting(*compared, fields=fields) if compared and fields else None
 
