@@ -55,7 +55,7 @@ def build(state: str, spec: CorrelationSpec, _highest: float) -> Correlation:
         state, spec.timespan_ms, "members", keep=MAX_MEMBERS, closes=True, ledger=unanswered(spec.timespan_ms)
     )
     silent = waiting._replace(span_ms=law.longest_ms, ledger=quiet(law), expected=_expected(spec))
-    return Judged(waiting if spec.steps else silent, spec.bounds)
+    return Judged(waiting._replace(shows_one=True) if spec.steps else silent, spec.bounds)
 
 
 def seen(source: Input) -> SeenBy:
