@@ -14,7 +14,6 @@ from tocsin.rules.correlations.judged import Judged
 from tocsin.rules.correlations.sliding import MAX_MEMBERS
 from tocsin.rules.section import Section, number_of
 
-_LONGEST_KNOWN = 256  # characters of an id that is worth remembering
 MOST_COUNTED = (
     8_000  # a window of more than MAX_MEMBERS is cut to seven eighths, and must still reach a bound
 )
@@ -26,12 +25,8 @@ def capped(ledger: LedgerKind, state: str, span_ms: int, bounds: Bounds, *, clos
     return Judged(spec, bounds)
 
 
-def event_name(event_id: str) -> int:
-    """The 64 bits that stand for an event; rules that count the same event ask one after the other."""
-    return _known_name(event_id) if len(event_id) <= _LONGEST_KNOWN else digest(event_id)
-
-
-_known_name = lru_cache(maxsize=4096)(digest)
+# The 64 bits that stand for an event, by its id: rules that count the same event ask one after the other.
+event_name = lru_cache(maxsize=4096)(digest)
 
 
 def counted_value(readers: Sequence[Reader]) -> Callable[[Event], str | None]:

@@ -61,7 +61,9 @@ class Members:
     def first_at(self, time_ms: int) -> int:
         """The place of the first member at `time_ms` or later."""
         flat = self._flat
-        if not flat or flat[-WIDTH] < time_ms:  # what is asked most
+        if not flat or flat[0] >= time_ms:  # what is asked most: all, or none
+            return 0
+        if flat[-WIDTH] < time_ms:
             return len(flat) // WIDTH
         low, high = 0, len(flat) // WIDTH
         while low < high:

@@ -66,13 +66,16 @@ def seen(source: Input) -> SeenBy:
     value_of = counted_value(_readers(source, distinct)) if distinct else None
 
     def members(events: Sequence[Event]) -> list[Seen]:
-        names = [event_name(event.id) & ~STEP | step for event in events]
-        if value_of is None:
-            return [Seen(event.time_ms, name, name) for event, name in zip(events, names, strict=True)]
-        valued = zip(events, names, map(value_of, events), strict=True)
-        return [
-            Seen(event.time_ms, name, digest(text) & ~STEP | step) for event, name, text in valued if text
-        ]
+        found = []
+        for event in events:
+            name = value = event_name(event.id) & ~STEP | step
+            if value_of is not None:
+                text = value_of(event)
+                if text is None:
+                    continue
+                value = digest(text) & ~STEP | step
+            found.append(Seen(event.time_ms, name, value))
+        return found
 
     return members
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from tocsin.model.alert import NEVER_MS
-from tocsin.model.ledger import Ledger, LedgerKind, Scored
+from tocsin.model.ledger import Ledger, LedgerKind, Scored, Seen
 from tocsin.rules.correlations.members import Members
 from tocsin.rules.correlations.sliding import Law, Sliding
 
@@ -64,11 +64,19 @@ class _Chain(Sliding):
             return super().lasts_until
         return members.time(-1) if len(members) else NEVER_MS
 
+    def observe(self, batch: Sequence[Seen], committed_ms: int) -> list[Scored]:
+        """See `Ledger.observe`. Most groups are a login that nothing came before: no chain is there."""
+        if not len(self._members) and all(seen.value & STEP for seen in batch):
+            self._members.add(batch)
+            return []
+        return super().observe(batch, committed_ms)
+
     def _let_go(self, committed_ms: int) -> None:
         members = self._members
-        committed = members.values(0, members.first_at(committed_ms))
-        opened = (place for place, value in enumerate(committed) if not value & STEP)
-        members.drop(next(opened, len(committed)))
+        if count := members.first_at(committed_ms):
+            committed = members.values(0, count)
+            opened = (place for place, value in enumerate(committed) if not value & STEP)
+            members.drop(next(opened, count))
         if self._keep is not None and len(members) > self._keep:
             self._forget_ends(committed_ms)
         super()._let_go(committed_ms)
