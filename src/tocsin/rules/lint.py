@@ -46,7 +46,7 @@ def _values(doc: DetectionDoc | FilterDoc) -> None:
     for entry in doc.selections.values():
         lint_selection(entry.node, doc.problems, params)
     if doc.taxonomy != "ecs":
-        lint_fields(doc.product, [entry.node for entry in doc.selections.values()], doc.problems)
+        lint_fields(doc.product, doc.root, [entry.node for entry in doc.selections.values()], doc.problems)
 
 
 def _product(doc: DetectionDoc | FilterDoc) -> None:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Iterator
-from itertools import islice
+from itertools import chain, islice
 
 from tocsin.catalog.provider import PROVIDERS
-from tocsin.rules.document import Items, Node, Table
-from tocsin.rules.modifiers import parse_key
-from tocsin.rules.problems import LONGEST_NAME, Problems, meant_by
+from tocsin.rules.document import Items, Node, Table, scalars
+from tocsin.rules.problems import LONGEST_NAME, Mark, Problems, meant_by
 
 # Sigma 2.1's own, and ours.
 TOP_KEYS = (
@@ -21,16 +20,16 @@ LOGSOURCE_KEYS = ("product", "category", "service", "definition")
 # The top-level fields of a provider's records: Auth0's from its published log schemas.
 FIELDS: dict[str, tuple[str, ...]] = {
     "auth0": (
-        "$event_schema", "_id", "agent_id", "audience", "auth0_client", "client_id", "client_ip",
+        "$event_schema", "_id", "agent_id", "audience", "auth0_client", "body", "client_id", "client_ip",
         "client_name", "connection", "connection_id", "correlation_id", "date", "description", "details",
-        "environment_name",
-        "external_agent_id", "hostname", "identity_user_id", "ip", "isMobile", "is_mobile", "location_info",
-        "log_id", "organization_id", "organization_name", "references", "requested_client_id", "scope",
-        "security_context", "session_id", "strategy", "strategy_type", "tenant_name", "trace_id", "type",
-        "user_agent", "user_id", "user_name",
+        "email", "environment_name", "external_agent_id", "hostname", "id", "identity_user_id", "ip",
+        "isMobile", "is_mobile", "location_info", "log_id", "mtls_thumbprint_sha256", "organization_id",
+        "organization_name", "query", "references", "requested_client_id", "scope", "security_context",
+        "session_connection", "session_id", "strategy", "strategy_type", "tenant_name", "title",
+        "trace_id", "tracking_id", "transaction_linking_id", "type", "user_agent", "user_id", "user_name",
     ),
 }  # fmt: skip
-NEAR = 0.8  # nearer than a name that is known to be wrong: these may be meant
+NEAR = 0.85  # nearer than a name that is known to be wrong: these may be meant
 MOST_KEYS = 200  # of one map that are compared
 MOST_FIELDS = 200  # of one document that are compared
 
@@ -46,31 +45,48 @@ def lint_keys(root: Table, problems: Problems) -> None:
         _near(logsource.node, LOGSOURCE_KEYS, "logsource", problems)
 
 
-def lint_fields(product: str, selections: Iterable[Node], problems: Problems) -> None:
-    """Warn of fields that no record of the provider has, and that are nearly one it has."""
+def lint_fields(product: str, root: Table, selections: Iterable[Node], problems: Problems) -> None:
+    """Warn of fields that no record of the provider has, and that are nearly one it has.
+
+    They are asked about in `selections`; below `tocsin` they group, are counted or shown.
+    """
     known = FIELDS.get(product, ())
     prefix = PROVIDERS[product].prefix if known else ""
     told: set[str] = set()
-    for number, (key, table) in enumerate(_keys(selections) if known else ()):
-        parsed = parse_key(key, table.entries[key].key_mark, Problems(""))
-        field = parsed[0].removeprefix(prefix) if parsed else ""
-        top = field.replace("{}", "").partition(".")[0]
-        if number >= MOST_FIELDS or top in told or top in known or not top or top == "tocsin":
+    for written, mark in islice(chain(_asked(selections), _named(root)), MOST_FIELDS if known else 0):
+        top = written.removeprefix(prefix).replace("{}", "").partition(".")[0]
+        if top in told or top in known or not top or top[0] == "$" or top == "tocsin":
             continue
         told.add(top)
         near = _nearest(top, known)
         if near is not None:
             message = f'no {product} record has a field "{top}", so it is never there; did you mean "{near}"?'
-            problems.warning(table.entries[key].key_mark, message)
+            problems.warning(mark, message)
 
 
-def _keys(selections: Iterable[Node]) -> Iterator[tuple[str, Table]]:
+def _asked(selections: Iterable[Node]) -> Iterator[tuple[str, Mark]]:
     for node in selections:
         match node:
             case Table(entries=entries):
-                yield from ((key, node) for key in entries)
+                for key, entry in entries.items():
+                    yield key.partition("|")[0], entry.key_mark
             case Items(items=members):
-                yield from _keys(members)
+                yield from _asked(members)
+
+
+def _named(root: Table) -> Iterator[tuple[str, Mark]]:
+    """The fields that group, that are counted, and that are gathered as evidence."""
+    for path in (("correlate", "group-by"), ("correlate", "condition", "field"), ("alert",)):
+        node: Node | None = root
+        for key in ("tocsin", *path):
+            entry = node.entries.get(key) if isinstance(node, Table) else None
+            node = entry.node if entry else None
+        if isinstance(node, Table):  # of an alert
+            below = [node.entries[key].node for key in ("key", "context") if key in node.entries]
+        else:
+            below = [node] if node is not None else []
+        for one in below:
+            yield from ((scalar.text, scalar.mark) for scalar in scalars(one))
 
 
 def _near(table: Table, known: tuple[str, ...], name: str, problems: Problems) -> None:

@@ -166,7 +166,7 @@ def test_a_selection_that_is_surely_not_meant(tmp_path: Path, items: str, messag
         "{date|hour: [0, 23], date|hour|lt: 24}",
         "{date|hour|gte: 6, date|hour|lte: 22}",
         "{n|gte: 5, n|lte: 5}",
-        "{data.user_name: x, details.usernam: y, color: z}",
+        "{data.user_name: x, details.usernam: y, color: z, data.client: a, data.session: b}",
     ],
 )
 def test_a_selection_that_may_be_meant(tmp_path: Path, items: str) -> None:
@@ -365,6 +365,20 @@ def test_a_key_that_is_nearly_one_that_means_something(
     found = told(tmp_path, _selection("{u: x}").replace(before, after))
 
     assert [one.partition(" ")[2] for one in found] == ([message] if message else [])
+
+
+def test_a_field_that_groups_is_counted_or_shown_is_judged_like_one_that_is_asked_about(
+    tmp_path: Path,
+) -> None:
+    counting = (
+        "type: value_count, group-by: [data.hostnam, data.usr_name], condition: {gte: 5, field: client_di}"
+    )
+    text = _counted(counting, "{context: [data.user_agnet, data.description]}")
+
+    never = "no auth0 record has a field"
+    assert [message.partition(": ")[2].partition(", so")[0] for message in told(tmp_path, text)] == [
+        f'{never} "hostnam"', f'{never} "usr_name"', f'{never} "client_di"', f'{never} "user_agnet"',
+    ]  # fmt: skip
 
 
 def test_a_rule_that_a_correlation_names_twice(tmp_path: Path) -> None:
