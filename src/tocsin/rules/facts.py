@@ -79,7 +79,7 @@ def _counts(made: Made) -> str:
 def _summed_up(kind: str, timespan_ms: int) -> str:
     """When a correlation of this type is true, with the length of its window, if it has one."""
     summary = CORRELATIONS[kind].summary
-    if not timespan_ms:
+    if not timespan_ms or not CORRELATIONS[kind].windowed:
         return summary
     joint = " of" if summary.endswith("window") else ", within"
     return f"{summary}{joint} {_time(timespan_ms)}"

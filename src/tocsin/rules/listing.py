@@ -9,6 +9,8 @@ from datetime import timedelta
 
 from tocsin.catalog import PROVIDERS, codes
 from tocsin.clock import format_duration
+from tocsin.model.rule import Rule
+from tocsin.rules.correlations import CORRELATIONS
 from tocsin.rules.detections import Detection
 from tocsin.rules.made import Made
 
@@ -51,7 +53,7 @@ def line_of(made: Made) -> Line:
         level=rule.severity,
         techniques=techniques(rule.tags),
         type=rule.type,
-        window=format_duration(timedelta(milliseconds=rule.timespan_ms)) if rule.timespan_ms else "",
+        window=_window(rule),
         params=rule.params,
         product=rule.product,
         codes=needed,
@@ -62,6 +64,12 @@ def line_of(made: Made) -> Line:
         not_running=made.not_running,
         alerts=made.compiled.alerts,
     )
+
+
+def _window(rule: Rule) -> str:
+    """How long its window is; empty where it has none."""
+    windowed = rule.type not in CORRELATIONS or CORRELATIONS[rule.type].windowed
+    return format_duration(timedelta(milliseconds=rule.timespan_ms)) if windowed and rule.timespan_ms else ""
 
 
 def techniques(tags: Iterable[str]) -> tuple[str, ...]:

@@ -109,6 +109,7 @@ FIRST_SEEN = CorrelationType(
     example=EXAMPLE,
     sigma=False,
     timespan=False,
+    windowed=False,
     keys={
         "field": described("The field whose new values are told; several: their combinations.", TEXTS),
         "remember": described("How long a value stays known (90d).", DURATION),

@@ -102,8 +102,10 @@ class CorrelationType:
     when it changes; never a threshold. `unable` says why it cannot run here (empty: it can).
     `shows`: the step (negative: from the last) whose events alone are evidence (None: all of them).
     `sigma`: it is Sigma's own, and counts other rules; the others stand in `tocsin.correlate` only.
-    `timespan`: it needs that key. `example` is a condition, for messages. `keys` are the JSON Schemas
-    of its own keys, `required` those it cannot do without; `summary` says in one line when it is true.
+    `timespan`: it needs that key. `windowed`: the timespan is how long its window is, and not only
+    how much of the past an alert shows. `example` is a condition, for messages. `keys` are the JSON
+    Schemas of its own keys, `required` those it cannot do without; `summary` says in one line when it
+    is true.
     """
 
     summary: str
@@ -118,3 +120,4 @@ class CorrelationType:
     shows: int | None = None
     sigma: bool = True
     timespan: bool = True
+    windowed: bool = True
