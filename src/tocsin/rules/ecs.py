@@ -10,7 +10,7 @@ from functools import cache
 from operator import attrgetter
 from typing import Any
 
-from tocsin.catalog.ecs import FROM_CODE, MISSING, domain_of, email_of, of_code, one_or_many, told_of_codes
+from tocsin.catalog.ecs import FROM_CODE, MISSING, domain_of, email_of, one_or_many, told_of_codes
 from tocsin.catalog.lookup import codes
 from tocsin.catalog.provider import ECS, PROVIDERS, Provider
 from tocsin.clock import iso
@@ -84,28 +84,37 @@ def told_by_code(name: str, product: str, leaf: Callable[[Any], bool]) -> Mappin
     if name not in FROM_CODE:
         return None
     missing = frozenset({UNKNOWN}) if leaf(None) else frozenset[str]()
+    passing = frozenset(word for word in _words(name) if leaf(word))
     found = {
-        provider.name: missing.union(
-            *(codes for value, codes in _said(provider.name, name) if _any(leaf, value))
-        )
+        provider.name: missing.union(*(_said(provider.name, name).get(word, ()) for word in passing))
         for provider in _providers(product)
         if provider.code_field and not (name == "event.outcome" and provider.outcomes)
     }
+    if missing:
+        found = {provider: some | _silent(provider, name) for provider, some in found.items()}
     return found or None
 
 
-def _any(leaf: Callable[[Any], bool], value: Any) -> bool:
-    return any(leaf(member) for member in members_of(value))
+@cache
+def _words(name: str) -> tuple[str, ...]:
+    """All that a catalogue says in the field."""
+    return tuple(dict.fromkeys(word for provider in PROVIDERS for word in _said(provider, name)))
 
 
 @cache
-def _said(provider: str, name: str) -> tuple[tuple[Any, frozenset[str]], ...]:
-    """What the catalogue says in the field, each with the codes (case-folded) it says it of."""
-    found: dict[str, tuple[Any, set[str]]] = {}
-    for code in codes(provider):
-        value = of_code(provider, code, name)
-        found.setdefault(repr(value), (value, set()))[1].add(code.casefold())
-    return tuple((value, frozenset(some)) for value, some in found.values())
+def _said(provider: str, name: str) -> Mapping[str, frozenset[str]]:
+    """What the catalogue says in the field, word by word, with the codes (case-folded) it says it of."""
+    found: dict[str, set[str]] = {}
+    for code, value in told_of_codes(provider, name).items():
+        for word in members_of(value):
+            found.setdefault(word, set()).add(code)
+    return {word: frozenset(some) for word, some in found.items()}
+
+
+@cache
+def _silent(provider: str, name: str) -> frozenset[str]:
+    """The codes of which the catalogue says nothing there."""
+    return frozenset(code.casefold() for code in codes(provider)) - told_of_codes(provider, name).keys()
 
 
 def _providers(product: str) -> list[Provider]:

@@ -8,12 +8,15 @@ which must, and NOT, which says nothing where only one of the two is known, turn
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import NamedTuple
 
 from tocsin.catalog import PROVIDERS, codes
 from tocsin.catalog.provider import ECS
 from tocsin.rules.ecs import UNKNOWN
 from tocsin.rules.tree import All, AnyOf, Codes, Not, Predicate, Test, Tree, tests_of
+
+_NONE: frozenset[str] = frozenset()
 
 
 class _Passing(NamedTuple):
@@ -40,8 +43,7 @@ class Narrowed(NamedTuple):
         sure = self.sure
         if self.codes is not None and len(sure) == 1 and all(self.codes <= some for some in sure.values()):
             return None
-        nothing = frozenset[str]()
-        return lambda event: event.code.casefold() in sure.get(event.provider, nothing) or asked(event)
+        return lambda event: event.code.casefold() in sure.get(event.provider, _NONE) or asked(event)
 
 
 def narrowed(tree: Tree, product: str) -> Narrowed:
@@ -61,6 +63,7 @@ def narrowed(tree: Tree, product: str) -> Narrowed:
     return Narrowed(None if anything else Codes(found), sure)
 
 
+@cache
 def _folded(provider: str) -> Mapping[str, str]:
     """The codes of the catalogue as it spells them, by their case-folded text."""
     return {code.casefold(): code for code in codes(provider)}
@@ -74,23 +77,30 @@ def _passing(tree: Tree, provider: str, every: frozenset[str]) -> _Passing:
             inner = _passing(item, provider, every)
             return _Passing(every - inner.must, every - inner.may)
         case All(items):
-            each = [_passing(item, provider, every) for item in items]
-            may, must = ([one[side] for one in each] for side in (0, 1))
+            may, must = _sides(items, provider, every)
             return _Passing(every.intersection(*may), every.intersection(*must))
         case AnyOf(items):
-            each = [_passing(item, provider, every) for item in items]
-            may, must = ([one[side] for one in each] for side in (0, 1))
-            return _Passing(frozenset().union(*may), frozenset().union(*must))
+            may, must = _sides(items, provider, every)
+            return _Passing(_NONE.union(*may), _NONE.union(*must))
+
+
+def _sides(
+    items: tuple[Tree, ...], provider: str, every: frozenset[str]
+) -> tuple[list[frozenset[str]], list[frozenset[str]]]:
+    """What may pass each item and what must; a set that many items share, as most do, once."""
+    each = [_passing(item, provider, every) for item in items]
+    may, must = ({id(one[side]): one[side] for one in each} for side in (0, 1))
+    return [*may.values()], [*must.values()]
 
 
 def _of_test(test: Test, provider: str, every: frozenset[str]) -> _Passing:
     if test.told is not None and provider in test.told:
         told = test.told[provider]
         # A code that the rule names and the catalogue does not know is one of the unknown.
-        unknown = every - _folded(provider).keys() if UNKNOWN in told else frozenset[str]()
+        unknown = every - _folded(provider).keys() if UNKNOWN in told else _NONE
         passing = (told & every) | unknown
         return _Passing(passing, passing)
     if test.codes is None:
-        return _Passing(every, frozenset())
+        return _Passing(every, _NONE)
     passing = every & frozenset(code.casefold() for code in test.codes)
-    return _Passing(passing, passing if test.decided else frozenset())
+    return _Passing(passing, passing if test.decided else _NONE)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import cache
 
 from tocsin.catalog import PROVIDERS, codes
 from tocsin.catalog.ecs import WORDS, ecs_fields
@@ -68,7 +69,7 @@ def warn_of_words(field: Field, chain: Chain, values: Iterable[Scalar], scope: S
     """A value that the field never has."""
     if chain.kind != "equals" or chain.transforms or chain.time_part:
         return
-    known = _words(field)
+    known = _words(field.path, field.view or "")
     for value in values:
         text = value.text
         if not text and not value.is_null:
@@ -92,14 +93,21 @@ def warn_of_words(field: Field, chain: Chain, values: Iterable[Scalar], scope: S
 
 
 def _typo_of(text: str, known: Iterable[str]) -> str | None:
-    """The word that it is but for a letter or two."""
-    near = difflib.get_close_matches(text.casefold()[:LONGEST_WORD], known, n=1, cutoff=A_LETTER_OR_TWO)
+    """The word that it is but for a letter or two, among those that begin or end alike: these cost little."""
+    folded = text.casefold()[:LONGEST_WORD]
+    alike = [
+        word
+        for word in known
+        if abs(len(word) - len(folded)) <= 2 and (word[0] == folded[0] or word[-1] == folded[-1])  # noqa: PLR2004
+    ]
+    near = difflib.get_close_matches(folded, alike, n=1, cutoff=A_LETTER_OR_TWO)
     return near[0] if near else None
 
 
-def _words(field: Field) -> frozenset[str]:
+@cache
+def _words(field: str, product: str) -> frozenset[str]:
     """All that the field can say, case-folded; empty where that is not known."""
-    if field.path != "event.action":
-        return WORDS.get(field.path, frozenset())
-    providers = [name for name in PROVIDERS if field.view in ("", name)]
+    if field != "event.action":
+        return WORDS.get(field, frozenset())
+    providers = [name for name in PROVIDERS if product in ("", name)]
     return frozenset(code.ecs.action for name in providers for code in codes(name).values())
