@@ -9,6 +9,7 @@ from tocsin.model.place import Locator
 from tocsin.rules.chains import Chains
 from tocsin.rules.compile import correlation_rule, plain_rule
 from tocsin.rules.detections import Detection, check_filter, compile_detection
+from tocsin.rules.document import Scalar, Table
 from tocsin.rules.made import Made
 from tocsin.rules.names import Names
 from tocsin.rules.overlay import Overlay
@@ -97,14 +98,24 @@ class Linker:
         return found
 
     def _targets(self, filter_: FilterDoc) -> list[Doc]:
-        if filter_.rules:
-            named = [self._names.find(reference, filter_.problems) for reference in filter_.rules]
-            return [doc for doc in named if doc is not None]
-        return [
-            doc
-            for doc in self._docs
-            if isinstance(doc, DetectionDoc) and (not filter_.product or doc.product == filter_.product)
-        ]
+        """The rules that a filter narrows: of its logsource, and named by it where it names any."""
+        if not filter_.rules:
+            return [doc for doc in self._docs if isinstance(doc, DetectionDoc) and _covers(filter_, doc)]
+        found: list[Doc] = []
+        for reference in filter_.rules:
+            doc = self._names.find(reference, filter_.problems)
+            if doc is None:
+                continue
+            if _covers(filter_, doc):
+                found.append(doc)
+            else:
+                shown = ", ".join(f"{key} {value}" for key, value in _logsource(filter_).items())
+                filter_.problems.warning(
+                    reference.mark,
+                    f'the filter is for {shown}, and "{reference.text}" is not, so it changes nothing there; '
+                    "write the logsource of the rule",
+                )
+        return found
 
     def _own_rules(self, doc: DetectionDoc, detection: Detection) -> list[Made]:
         """What a detection alerts of itself, and what its `correlate` does."""
@@ -123,6 +134,25 @@ class Linker:
         if not counted or generates:
             found.append(plain_rule(detection, override, beside_correlation=correlate is not None))
         return found
+
+
+def _covers(filter_: FilterDoc, doc: Doc) -> bool:
+    """Whether a rule's logsource is what the filter's says, as far as it says anything.
+
+    A filter of the normalised view is for the rules of every provider, whatever category it names.
+    """
+    wanted = _logsource(filter_)
+    if filter_.vocabulary.ecs:
+        wanted.pop("category", None)
+    return wanted.items() <= _logsource(doc).items()
+
+
+def _logsource(doc: Doc) -> dict[str, str]:
+    """What a document says of where its events come from, case-folded."""
+    entry = doc.root.entries.get("logsource")
+    within = entry.node.entries if entry is not None and isinstance(entry.node, Table) else {}
+    said = {key: within[key].node for key in ("product", "category", "service") if key in within}
+    return {key: node.text.casefold() for key, node in said.items() if isinstance(node, Scalar) and node.text}
 
 
 def _wanted(made: Sequence[Made]) -> set[int]:

@@ -225,7 +225,7 @@ def document_kind(section: Section) -> str | None:
 
 def is_list_of_any(node: Node | None) -> bool:
     """Whether a filter's `rules` is absent or `any`."""
-    return node is None or (isinstance(node, Scalar) and node.text == "any")
+    return node is None or (isinstance(node, Scalar) and node.text.casefold() == "any")
 
 
 def _hash(text: str) -> str:

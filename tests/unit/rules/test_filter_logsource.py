@@ -1,0 +1,38 @@
+"""Which rules a filter narrows: those of its logsource, as Sigma compares logsources."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from tocsin.model.compiled import RuleSet
+
+TEXT = (
+    "title: r\nname: one\nlogsource: {{{}}}\ndetection: {{s: {{f: x}}, condition: s}}\n"
+    "---\ntitle: filter\nlogsource: {{{}}}\nfilter: {{rules: {}, o: {{g: y}}, condition: not o}}\n"
+)
+ROWS = [
+    ("product: auth0", "product: auth0", True),
+    ("product: auth0, service: logs", "product: auth0", True),
+    ("product: auth0", "product: Auth0", True),
+    ("product: auth0", "product: auth0, service: logs", False),
+    ("product: auth0, service: other", "product: auth0, service: logs", False),
+    ("product: auth0", "category: authentication", False),
+    ("product: auth0, category: authentication", "category: authentication", True),
+    ("product: frontegg", "product: auth0", False),
+]
+
+
+@pytest.mark.parametrize("rules", ["any", "Any", "[one]"])
+@pytest.mark.parametrize(("of_rule", "of_filter", "narrows"), ROWS)
+def test_a_filter_narrows_rules_of_its_logsource(
+    load_text: Callable[..., RuleSet], rules: str, of_rule: str, of_filter: str, narrows: bool
+) -> None:
+    ruleset = load_text(TEXT.format(of_rule, of_filter, rules))
+
+    [rule] = ruleset.rules
+    assert ("g" in ruleset.fields) is narrows
+    told = any("so it changes nothing there" in str(warning) for warning in ruleset.warnings)
+    assert told is (not narrows and rules == "[one]")
+    assert rule.rule.name == "one"
