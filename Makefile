@@ -35,8 +35,9 @@ format: $(VENV)/.installed ## put the code in its standard form
 	@$(BIN)/ruff format --quiet
 	@$(BIN)/ruff check --fix --quiet
 
-bench: $(VENV)/.installed ## measure events a second, and memory
+bench: $(VENV)/.installed ## measure events a second, memory, and how long many rules load
 	@$(BIN)/python -m benchmarks.bench
+	@$(BIN)/python -m benchmarks.rules
 
 fuzz: $(VENV)/.installed ## a million random rule files, a million random records
 	@TOCSIN_FUZZ=1 $(BIN)/pytest -n auto tests/property/test_fuzz.py
