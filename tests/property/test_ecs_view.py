@@ -76,6 +76,8 @@ def expected(provider: str, record: dict[str, Any], event: Event) -> dict[str, A
         "@timestamp": iso(event.time_ms),
         "event.id": event.id,
         "event.code": event.code,
+        "event.kind": "event",
+        "event.module": provider,
         "event.provider": provider,
         "observer.product": provider,
         "observer.vendor": VENDORS[provider],

@@ -24,6 +24,8 @@ COMPUTED = (
     "event.code",
     "event.id",
     *FROM_CODE,
+    "event.kind",
+    "event.module",
     "event.provider",
     "observer.product",
     "observer.vendor",
@@ -106,7 +108,8 @@ def ecs_view(
         found = {**_flattened(record), **found}
     elif known is not None:
         found |= {name: vendor_value(record, paths) for name, paths in known.ecs.items()}
-        found |= {"event.code": code, "event.provider": known.name}
+        found |= {"event.code": code, "event.kind": "event"}
+        found |= {"event.module": known.name, "event.provider": known.name}
         found |= {"observer.product": known.name, "observer.vendor": known.vendor}
         found |= {name: of_code(known.name, code, name) for name in FROM_CODE}
         found["event.outcome"] = told_outcome(known, record) or found["event.outcome"]

@@ -248,6 +248,8 @@ _OF_VENDORS: Mapping[str, _Make] = {
     "event.code": lambda _name, _provider: lambda event: event.code or None,
     "event.outcome": _outcome,
     **{name: _from_code for name in FROM_CODE if name != "event.outcome"},
+    "event.kind": lambda _name, _provider: lambda _event: "event",
+    "event.module": lambda _name, provider: lambda _event: provider.name,
     "event.provider": lambda _name, provider: lambda _event: provider.name,
     "observer.product": lambda _name, provider: lambda _event: provider.name,
     "observer.vendor": lambda _name, provider: lambda _event: provider.vendor,

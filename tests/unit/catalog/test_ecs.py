@@ -182,6 +182,8 @@ def test_an_event_shows_its_view_on_demand():
         "event.category": "authentication",
         "event.code": "fp",
         "event.id": "1",
+        "event.kind": "event",
+        "event.module": "auth0",
         "event.outcome": "failure",
         "event.provider": "auth0",
         "event.type": "start",

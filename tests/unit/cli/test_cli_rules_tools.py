@@ -23,6 +23,7 @@ tocsin:
         window: {default: 10m}
     correlate: {type: event_count, group-by: [data.ip], timespan: $window, condition: {gte: $threshold}}
 """
+WHEN = "2025-01-06T12:00:00Z"
 RECORD = '{"log_id": "1", "date": "2025-01-06T12:00:00Z", "type": "%s", "ip": "192.0.2.1\\u001b[2J"}\n'
 
 
@@ -231,6 +232,45 @@ def test_explain_tells_a_null_from_nothing(tmp_path: Path) -> None:
         "✗ c.d: x   (is an empty list)",
         "✓ e: ''   (is '')",
     ]
+
+
+ANY_PROVIDER = """title: Any
+name: any
+logsource: {category: authentication}
+taxonomy: ecs
+detection: {s: {event.action: login, event.outcome: failure}, condition: s}
+tocsin: {alert: {key: [source.ip]}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("record", "answer", "place"),
+    [
+        ({"log_id": "1", "date": WHEN, "type": "fp", "ip": "192.0.2.1"}, "matches", "192.0.2.1"),
+        ({"frontegg_id": "1", "createdAt": WHEN, "eventKey": "login.completed"}, "does not match", ""),
+        (
+            {
+                "@timestamp": WHEN,
+                "event": {"action": "login", "outcome": "failure"},
+                "source.ip": "192.0.2.3",
+            },
+            "matches",
+            "::1",
+        ),
+    ],
+    ids=["auth0", "frontegg", "ecs"],
+)
+def test_explain_answers_records_of_any_provider_in_ecs_names(
+    tmp_path: Path, record: dict[str, object], answer: str, place: str
+) -> None:
+    (tmp_path / "any.yml").write_text(ANY_PROVIDER)
+    (tmp_path / "event.json").write_text(json.dumps(record))
+
+    told = run("explain", "any", str(tmp_path / "any.yml"), "--event", str(tmp_path / "event.json")).stdout
+
+    assert f"  {answer}\n" in told
+    assert "event.action: login   (is login)" in told
+    assert (f"group: source.ip is {place}" in told) is bool(place)
 
 
 def test_explain_reads_standard_input(rule: str) -> None:
