@@ -255,7 +255,7 @@ tocsin: {alert: {key: [source.ip]}}
                 "source.ip": "192.0.2.3",
             },
             "matches",
-            "::1",
+            "192.0.2.3",
         ),
     ],
     ids=["auth0", "frontegg", "ecs"],
