@@ -9,6 +9,7 @@ in Python, for every store. Reading a batch again is safe, and one process write
 from __future__ import annotations
 
 import threading
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain, groupby
 from struct import Struct
@@ -96,13 +97,14 @@ class RedisLedgers:
         places = [self._place(tenant, spec, group) for spec, group in asked]
         for start in range(0, len(places), _PORTION):
             with self._lock, self._store.reaching():
-                pipeline = self._store.pipeline()
+                pipeline, many = self._store.pipeline(), _Many()
                 for held in self._load(places[start : start + _PORTION]):
                     deadline = held.ledger.deadline
                     scored = show(held)
-                    _keep(pipeline, held)
-                    _note_deadline(pipeline, held, deadline)
+                    _keep(pipeline, many, held)
+                    _note_deadline(many, held, deadline)
                     answers.append(_answer(held, scored))
+                many.put(pipeline)
                 for spec in {place.spec.state: place.spec for place in places}.values():
                     keys = self._keys_of(tenant, spec.state)
                     pipeline.pexpire(keys.groups, spec.span_ms + BACKSTOP_MS)
@@ -128,6 +130,24 @@ class RedisLedgers:
             yield _Held(place, before, moved_out, _opened(place.spec, before))
 
 
+class _Many:
+    """What is written for many groups of a rule in one command each: most ledgers are small."""
+
+    def __init__(self) -> None:
+        self.fields: dict[bytes, dict[bytes, bytes]] = defaultdict(dict)  # key -> field -> ledger
+        self.due: dict[bytes, dict[bytes, int]] = defaultdict(dict)  # key -> group -> deadline
+        self.settled: dict[bytes, list[bytes]] = defaultdict(list)  # key -> groups without one
+
+    def put(self, pipeline: Pipeline) -> None:
+        """Hand all of it to the pipeline."""
+        for key, fields in self.fields.items():
+            pipeline.hset(key, mapping=cast("Any", fields))
+        for key, due in self.due.items():
+            pipeline.zadd(key, cast("Any", due))
+        for key, names in self.settled.items():
+            pipeline.zrem(key, *names)
+
+
 def _opened(spec: WindowSpec, before: bytes | None) -> Ledger:
     if spec.ledger is None:
         raise TypeError(f"{spec.state} keeps no ledger")
@@ -139,7 +159,7 @@ def _answer(held: _Held, scored: list[Scored]) -> Counted:
     return Counted(held.place.spec.state, held.place.group, scored, held.ledger.size, floored)
 
 
-def _keep(pipeline: Pipeline, held: _Held) -> None:
+def _keep(pipeline: Pipeline, many: _Many, held: _Held) -> None:
     """Write what changed. Written at a place, never appended: a command sent twice changes nothing."""
     place, before = held.place, held.before or b""
     after = _UNTIL.pack(held.ledger.lasts_until) + held.ledger.dump()
@@ -147,7 +167,7 @@ def _keep(pipeline: Pipeline, held: _Held) -> None:
     if after == before:
         return
     if len(after) <= _SMALL:
-        pipeline.hset(place.keys.groups, place.field, after)
+        many.fields[place.keys.groups][place.field] = after
         if held.moved_out:
             pipeline.unlink(place.own_key)
     elif held.moved_out and len(after) > len(before) > 0 and after.startswith(before[8:], 8):
@@ -156,15 +176,18 @@ def _keep(pipeline: Pipeline, held: _Held) -> None:
         pipeline.pexpire(place.own_key, ttl)
     else:
         pipeline.set(place.own_key, after, px=ttl)
-        pipeline.hset(place.keys.groups, place.field, b"")
+        many.fields[place.keys.groups][place.field] = b""
 
 
-def _note_deadline(pipeline: Pipeline, held: _Held, before: int | None) -> None:
-    deadline, name = held.ledger.deadline, held.place.group.encode("utf-8", "surrogatepass")
+def _note_deadline(many: _Many, held: _Held, before: int | None) -> None:
+    deadline, key = held.ledger.deadline, held.place.keys.deadlines
+    if deadline is None and not held.place.spec.closes:
+        return  # a type that is told at once never has one
+    name = held.place.group.encode("utf-8", "surrogatepass")
     if deadline is None:
-        pipeline.zrem(held.place.keys.deadlines, name)
+        many.settled[key].append(name)
     elif deadline != before or held.before is None:
-        pipeline.zadd(held.place.keys.deadlines, {name: deadline})
+        many.due[key][name] = deadline
 
 
 def _text(name: bytes) -> str:
