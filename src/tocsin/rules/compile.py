@@ -95,7 +95,11 @@ def _names_fit(doc: DetectionDoc | CorrelationDoc, spec: CorrelationSpec, bases:
             doc.problems.error(
                 spec.mark,
                 f'"{base.doc.meta.label}" is a correlation, of which only its group-by is known; '
-                + (f'"{name}" is not in it: {did_you_mean(name, known)}' if known else f"it has none, so write group-by: [{name}] there"),
+                + (
+                    f'"{name}" is not in it: {did_you_mean(name, known)}'
+                    if known
+                    else f"it has none, so write group-by: [{name}] there"
+                ),
             )
     return len(doc.problems.errors) == before
 

@@ -34,7 +34,9 @@ _OF_RULES: dict[str, Schema] = {
 def correlation_schema() -> Schema:
     """Of Sigma's `correlation:`, with the types that Sigma has."""
     types = {name: kind for name, kind in CORRELATIONS.items() if kind.sigma}
-    return _of_types(types, {**_COMMON, **_OF_RULES}, ("type", "rules"))
+    found = _of_types(types, {**_COMMON, **_OF_RULES}, ("type",))
+    by_condition = {"required": ["condition"], "properties": {"condition": {"type": "string"}}}
+    return {**found, "anyOf": [{"required": ["rules"]}, by_condition]}
 
 
 def correlate_schema() -> Schema:

@@ -355,3 +355,18 @@ def test_it_names_its_dialect_and_everything_a_person_may_write_is_described() -
     assert SCHEMA["$schema"] == DIALECT == "https://json-schema.org/draft/2020-12/schema"
     assert len(described) > 50
     assert described.count(False) <= 1  # logsource.product
+
+
+@pytest.mark.parametrize(
+    ("keys", "is_valid"),
+    [
+        ("type: temporal, timespan: 1m, condition: a and not b", True),
+        ("type: temporal, timespan: 1m, rules: [a, b]", True),
+        ("type: temporal, timespan: 1m", False),
+        ("type: event_count, timespan: 1m, condition: {gte: 2}", False),
+    ],
+)
+def test_rules_are_named_in_rules_or_in_a_text_condition(keys: str, *, is_valid: bool) -> None:
+    (document,) = _documents(f"title: t\ncorrelation: {{{keys}}}\n")
+
+    assert ([*wrong(document, SCHEMA)] == []) is is_valid
