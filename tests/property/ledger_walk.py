@@ -8,20 +8,24 @@ from __future__ import annotations
 
 import random  # noqa: TID251 - seeded
 from collections.abc import Iterator, Sequence
+from datetime import timedelta
 from typing import Any, NamedTuple
 
 import msgspec
 import pytest
 
+from tocsin.alerts.headline import title
 from tocsin.clock import iso
 from tocsin.engine import Engine
-from tocsin.model.alert import NEVER_MS
+from tocsin.model.alert import NEVER_MS, as_record
 from tocsin.model.compiled import RuleSet, WindowSpec
 from tocsin.model.ledger import Ledger
 from tocsin.protocols import Windows
 from tocsin.sources.decode import Decoder
 from tocsin.state import ledgers_memory
 from tocsin.state.evidence import MemoryEvidence
+from tocsin.state.windows_memory import MemoryWindows
+from tocsin.tune.replay import Replay
 
 BASE_MS = 1_699_920_000_000  # a Tuesday's midnight, UTC
 LATENESS_S = 60
@@ -74,6 +78,26 @@ def walked(
         walk.took_all = True
     walk.end(max(until, max((record["at"] for record in records), default=0)))
     return walk.told
+
+
+def lines(rules: RuleSet, records: Sequence[Record], *, seed: int | None) -> list[dict[str, Any]]:
+    """What a replay tells of these records, in the order of a walk with that seed (None: by time)."""
+    stream = sorted(records, key=lambda record: record["at"])
+    rng = random.Random(seed)
+    if seed is not None:
+        stream = _arriving(records, rng)
+    decoder, run = (
+        Decoder(rules.fields),
+        Replay(rules, MemoryWindows(), lateness=timedelta(seconds=LATENESS_S)),
+    )
+    changes = []
+    while stream:
+        size = len(stream) if seed is None else rng.randint(1, 30)
+        batch, stream = stream[:size], stream[size:]
+        events, _ = decoder.decode_lines(b"\n".join(map(_encoded, batch)), first_line=1, now_ms=None)
+        changes += run.feed(events)
+    changes += run.finish()
+    return [as_record(change.alert, title(change.alert)) for change in changes]
 
 
 class _Walk:

@@ -19,7 +19,7 @@ from tocsin.state.connection import Store
 from tocsin.state.windows_memory import MemoryWindows
 from tocsin.state.windows_redis import RedisWindows
 
-from .ledger_walk import Record, Told, reopened, walked
+from .ledger_walk import Record, Told, lines, reopened, walked
 
 __all__ = ["reopened"]  # a fixture
 
@@ -50,6 +50,7 @@ def _yaml(case: Case) -> str:
         f"    correlate: {{type: first_seen, field: [{', '.join(case.field)}], "
         f"group-by: [{', '.join(case.by)}], remember: {case.remember}s, learn: {case.learn}s, "
         f"min_seen: {case.min_seen}}}\n"
+        "    alert: {context: [data.ip, data.user_name]}\n"
     )
 
 
@@ -137,6 +138,16 @@ def test_on_redis_it_is_what_the_definition_says(rules: RuleSet, store: Store, s
     told = walked(rules, RedisWindows(store), records, seed=seed)
 
     assert told == oracle(records)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_the_same_events_tell_the_same_story_in_whatever_order(rules: RuleSet, seed: int) -> None:
+    records = stream(seed)
+
+    told = lines(rules, records, seed=None)
+
+    assert told
+    assert lines(rules, records, seed=seed) == lines(rules, records, seed=seed + 1) == told
 
 
 def _disagrees(rules: RuleSet, windows: Callable[[], Windows] = MemoryWindows) -> bool:

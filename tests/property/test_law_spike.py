@@ -20,7 +20,7 @@ from tocsin.state.connection import Store
 from tocsin.state.windows_memory import MemoryWindows
 from tocsin.state.windows_redis import RedisWindows
 
-from .ledger_walk import BASE_MS, Record, Told, reopened, walked
+from .ledger_walk import BASE_MS, Record, Told, lines, reopened, walked
 
 HOUR, DAY, WEEK = 3_600, 86_400, 604_800
 
@@ -63,6 +63,7 @@ def _yaml(case: Case) -> str:
         f"    correlate: {{type: spike, group-by: [{', '.join(case.by)}], bucket: {case.bucket}s, "
         f"baseline: {{method: {method}, history: {case.history}s, min_history: {case.needed * each}s}}, "
         f"condition: {{{condition}}}}}\n"
+        "    alert: {context: [data.ip, data.user_name]}\n"
     )
 
 
@@ -206,6 +207,16 @@ def test_on_redis_it_is_what_the_definition_says(rules: RuleSet, store: Store, s
     told = walked(rules, RedisWindows(store), records, seed=seed, until=20 * WEEK)
 
     assert told == oracle(records)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_the_same_events_tell_the_same_story_in_whatever_order(rules: RuleSet, seed: int) -> None:
+    records = stream(seed)
+
+    told = lines(rules, records, seed=None)
+
+    assert told
+    assert lines(rules, records, seed=seed) == lines(rules, records, seed=seed + 1) == told
 
 
 def _disagrees(rules: RuleSet) -> bool:
