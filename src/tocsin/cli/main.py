@@ -25,9 +25,7 @@ class _Commands(OnDemand):
         "run": Place("tocsin.cli.run:run", "Start the service: receive events, find attacks, tell people."),
         "reload": Place("tocsin.cli.reload:reload", "Make the running service read its rules anew."),
         "replay": Place("tocsin.cli.replay:replay", "Show what the rules say of past events, in event time."),
-        "tune": Place(
-            "tocsin.cli.tune:tune", "What other values of a rule's params would have done, by one replay."
-        ),
+        "tune": Place("tocsin.cli.tune:tune", "What other values of a rule's params would have done."),
         "rules": Place("tocsin.cli.rules:app", "Check, test, explain and list rules."),
         "events": Place("tocsin.cli.events:events", "Look up event codes, those that rules can name."),
         "alerts": Place("tocsin.cli.alerts:app", "See what was found, and who was told."),

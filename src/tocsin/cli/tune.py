@@ -57,7 +57,7 @@ def tune(  # noqa: PLR0917 - a command's options are its parameters
     ] = "60s",
     output: OutputFormat = Format.text,
 ) -> None:
-    """What other values of a rule's params would have done, by one replay.
+    """What other values of a rule's params would have done.
 
     A row for each candidate: alerts, alerts a day (of less than a day: in all), what they are about,
     and when the first and the last of them started. The row of the present values says "now".
