@@ -132,15 +132,18 @@ class Case(NamedTuple):
     def matches(self, *slots: int) -> Iterator[tuple[Group, Record]]:
         """The records that the rules of these places (none: any) match, with their group.
 
-        A correlation among the rules gives a record for each of its instants.
+        A correlation among the rules gives a record for each of its instants. Under `value` stands
+        what the correlation counts or computes with.
         """
-        names = self.body["rules"]
+        names, condition = self.body["rules"], self.body.get("condition")
+        counted = condition.get("field", "") if isinstance(condition, dict) else ""
         for slot in slots or range(len(names)):
             fields = [self._called(field, names[slot]) for field in self.body.get("group-by", ())]
+            value = self._called(counted, names[slot])
             for record in self._matched(names[slot]):
                 group = tuple(text_of(record.get(field)) for field in fields)
                 if all(group):
-                    yield group, record
+                    yield group, {**record, "value": record.get(value)}
 
     def _matched(self, name: str) -> Iterator[Record]:
         if name in _SELECTIONS:
@@ -174,17 +177,14 @@ def ends(rows: set[Row], case: Case) -> Instants:
 
 def ends_with_value(rows: set[Row], case: Case) -> Instants:
     """Without the windows at whose end no event has the value."""
-    field = case.body["condition"]["field"]
-    has = {(group, record["at_ms"]) for group, record in case.matches() if text_of(record.get(field))}
+    has = {(group, record["at_ms"]) for group, record in case.matches() if text_of(record["value"])}
     return ends(rows, case) & has
 
 
 def ends_with_number(rows: set[Row], case: Case) -> Instants:
     """Without the windows at whose end no event has a number."""
-    field = case.body["condition"]["field"]
-    return ends(rows, case) & {
-        (group, record["at_ms"]) for group, record in case.matches() if is_number(record.get(field))
-    }
+    has = {(group, record["at_ms"]) for group, record in case.matches() if is_number(record["value"])}
+    return ends(rows, case) & has
 
 
 def is_number(value: object) -> bool:
@@ -264,7 +264,10 @@ def chain(parent: Make, *children: Make, ours: Ours = ends) -> Kind:
 
 
 def _plainly(body: Document) -> Document:
-    return {key: value for key, value in body.items() if key != "aliases"}
+    plain = {key: value for key, value in body.items() if key != "aliases"}
+    if isinstance(plain.get("condition"), dict) and plain["condition"].get("field") == "what":
+        plain["condition"]["field"] = "amount"
+    return plain
 
 
 def _over(rng: random.Random, type_: str, condition: object, rules: Sequence[str] = ()) -> Document:
@@ -278,6 +281,9 @@ def _over(rng: random.Random, type_: str, condition: object, rules: Sequence[str
     if rng.random() < 0.2 and len(names) > 1:
         body["group-by"] = ["who"]
         body["aliases"] = {"who": {name: rng.choice(["ip", "user_name"]) for name in names}}
+        if isinstance(condition, dict) and "field" in condition:
+            condition["field"] = "what"
+            body["aliases"]["what"] = {name: rng.choice(["amount", "user_name"]) for name in names}
     return body | ({} if condition is None else {"condition": condition})
 
 

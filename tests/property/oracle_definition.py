@@ -30,7 +30,7 @@ def _moments(body: Mapping[str, Any], found: list[Match], span_ms: int) -> Itera
     condition = body.get("condition")
     if body["type"].startswith("value_"):
         read = _counted if body["type"] == "value_count" else _number
-        found = [match for match in found if read(match[2].get(body["condition"]["field"])) is not None]
+        found = [match for match in found if read(match[2]["value"]) is not None]
     times = sorted({at for at, *_ in found})
     if isinstance(condition, str) and "not" in condition:
         after = -1
@@ -75,10 +75,11 @@ def _holds(body: Mapping[str, Any], window: list[Match], at: int) -> bool:
 def _score(body: Mapping[str, Any], window: list[Match], slots: set[int]) -> float:
     if body["type"] == "temporal":
         return len(slots)
-    unique = {record["log_id"]: record for *_, record in window}
+    # An event counts once, whoever matched it; twice, where aliases find two values in it.
+    unique = {(record["log_id"], text_of(record.get("value"))): record for *_, record in window}
     if body["type"] == "event_count":
-        return len(unique)
-    values = [record.get(body["condition"]["field"]) for record in unique.values()]
+        return len({log_id for log_id, _ in unique})
+    values = [record["value"] for record in unique.values()]
     if body["type"] == "value_count":
         return len({text_of(value) for value in values})
     numbers = sorted(number for value in values if (number := _number(value)) is not None)
