@@ -9,6 +9,8 @@ from copy import deepcopy
 from pathlib import Path, PurePosixPath
 from typing import Any, cast
 
+import msgspec
+
 from tocsin.rules.correlations import CORRELATIONS
 from tocsin.rules.document import plain, read_documents
 from tocsin.rules.modifiers import MODIFIERS
@@ -65,24 +67,24 @@ def memory_file(name: str, data: bytes) -> Path:
     return cast("Path", file)
 
 
-def shipped_documents() -> list[list[Any]]:
-    """The documents of every shipped rule file, as plain data, their tests cut short."""
+def shipped_documents() -> list[bytes]:
+    """The documents of every shipped rule file as a JSON list, without their tests."""
     found = []
     for file in sorted((ROOT / "rules").rglob("*.yml")):
         nodes = read_documents(file.read_bytes(), Problems(file.name))
         documents: list[Any] = [plain(node) for node in nodes]
         for document in documents:
             document.get("tocsin", {}).pop("tests", None)
-        found.append(documents)
+        found.append(msgspec.json.encode(documents))
     return found
 
 
-def mutated_file(rng: random.Random, seeds: list[list[Any]]) -> bytes:
+def mutated_file(rng: random.Random, seeds: list[bytes]) -> bytes:
     """A rule file: a shipped one changed in structure, or in its bytes, or from nothing."""
     kind = rng.random()
     if kind < 0.1:
         return random_bytes(rng)
-    documents: list[Any] = deepcopy(rng.choice(seeds)) if kind < 0.85 else [random_value(rng, 4)]
+    documents: list[Any] = msgspec.json.decode(rng.choice(seeds)) if kind < 0.85 else [random_value(rng, 4)]
     for _ in range(rng.choice((1, 1, 2, 3, 6))):
         mutate(rng, documents)
     text = "\n---\n".join(json.dumps(document, ensure_ascii=rng.random() < 0.5) for document in documents)
@@ -92,10 +94,10 @@ def mutated_file(rng: random.Random, seeds: list[list[Any]]) -> bytes:
 
 def mutate(rng: random.Random, root: Any) -> None:
     """Change one place, wherever it is."""
-    places = list(_places(root))
-    if not places:
+    place = _place(rng, root)
+    if place is None:
         return
-    holder, key = rng.choice(places)
+    holder, key = place
     value = holder[key]
     match rng.randrange(8):
         case 0:
@@ -105,8 +107,8 @@ def mutate(rng: random.Random, root: Any) -> None:
         case 2:
             del holder[key]
         case 3:
-            other, place = rng.choice(places)
-            holder[key] = deepcopy(other[place])
+            other = _place(rng, root)
+            holder[key] = deepcopy(other[0][other[1]]) if other else None
         case 4 if isinstance(holder, dict):
             holder[_key(rng, str(key))] = holder.pop(key)
         case 5 if isinstance(holder, dict):
@@ -120,17 +122,16 @@ def mutate(rng: random.Random, root: Any) -> None:
             holder[key] = [value] if rng.random() < 0.5 else {rng.choice(KEYS): value}
 
 
-def _places(root: Any) -> list[tuple[Any, Any]]:
-    """Every entry of every map and list."""
-    found: list[tuple[Any, Any]] = []
-    left = [root]
-    while left:
-        holder = left.pop()
-        for key in list(holder) if isinstance(holder, dict) else range(len(holder)):
-            found.append((holder, key))
-            if isinstance(holder[key], dict | list):
-                left.append(holder[key])
-    return found
+def _place(rng: random.Random, root: Any) -> tuple[Any, Any] | None:
+    """An entry of some map or list, found by going down from the root; None where there is none."""
+    holder = root
+    while holder:
+        key = rng.choice(list(holder)) if isinstance(holder, dict) else rng.randrange(len(holder))
+        below = holder[key]
+        if not (isinstance(below, dict | list) and below and rng.random() < 0.8):
+            return holder, key
+        holder = below
+    return None
 
 
 def _key(rng: random.Random, key: str) -> str:
@@ -164,12 +165,12 @@ def spoilt(rng: random.Random, data: bytes) -> bytes:
     return bytes(found)
 
 
-def mutated_record(rng: random.Random, seeds: list[dict[str, Any]]) -> bytes:
+def mutated_record(rng: random.Random, seeds: list[bytes]) -> bytes:
     """A vendor's record: a real one changed in structure or in its bytes, or from nothing."""
     kind = rng.random()
     if kind < 0.05:
         return random_bytes(rng)
-    record: Any = deepcopy(rng.choice(seeds)) if kind < 0.95 else random_value(rng, 4)
+    record: Any = msgspec.json.decode(rng.choice(seeds)) if kind < 0.95 else random_value(rng, 4)
     for _ in range(rng.choice((0, 1, 1, 2, 4))):
         mutate(rng, [record])
     data = json.dumps(record, ensure_ascii=rng.random() < 0.7).encode("utf-8", "surrogatepass")
