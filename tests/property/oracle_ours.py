@@ -15,12 +15,13 @@ from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
+from tocsin.catalog.provider import PROVIDERS
 from tocsin.clock import EPOCH, MS, iso
 from tocsin.engine import Engine
 from tocsin.errors import RuleErrors
 from tocsin.grouping import VALUE_SEPARATOR
 from tocsin.model.alert import NEVER_MS, Change, Triggers
-from tocsin.model.compiled import RuleSet
+from tocsin.model.compiled import Matcher, RuleSet
 from tocsin.model.event import Event, event_type
 from tocsin.protocols import Windows
 from tocsin.rules.load import load_rules
@@ -76,11 +77,18 @@ def answers(rules: RuleSet, records: Iterable[Mapping[str, Any]]) -> list[bool]:
     """Whether the only rule matches each record, one by one, through its index and its predicate."""
     [rule] = rules.rules
     [matcher] = rule.matchers
-    kind, found = event_type(rules.fields), []
+    return matched(matcher, rules.fields, records)
+
+
+def matched(matcher: Matcher, fields: frozenset[str], records: Iterable[Mapping[str, Any]]) -> list[bool]:
+    """Whether a detection matches each record."""
+    kind, found = event_type(fields), []
+    provider = PROVIDERS.get(matcher.product)
+    code_field = provider.code_field if provider else "type"
     for record in records:
         raw = msgspec.json.encode(record)
         event = msgspec.json.decode(raw, type=kind)
-        event.provider, event.raw, event.code = matcher.product, raw, record.get("type") or ""
+        event.provider, event.raw, event.code = matcher.product, raw, record.get(code_field) or ""
         indexed = matcher.codes is None or event.code in matcher.codes
         found.append(indexed and (matcher.matches is None or matcher.matches(event)))
     return found
