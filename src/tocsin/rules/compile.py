@@ -20,6 +20,7 @@ from tocsin.rules.prefixes import prefixed
 from tocsin.rules.problems import did_you_mean
 from tocsin.rules.spec import AlertSpec, CorrelationDoc, DetectionDoc, Extension, Meta
 from tocsin.rules.tree import text_of
+from tocsin.rules.view import warn_of_names
 
 PLAIN_RESOLVE_AFTER_MS = 900_000
 LONGEST_RESOLVE_AFTER_MS = 86_400_000
@@ -87,10 +88,12 @@ def _names_fit(doc: DetectionDoc | CorrelationDoc, spec: CorrelationSpec, bases:
     if isinstance(doc, CorrelationDoc):
         _check_aliases(doc, spec)
     for position, base in enumerate(bases):
+        named = fields_for(spec, position, (*spec.group_by, *spec.fields))
         if not isinstance(base, Made):
+            if isinstance(doc, CorrelationDoc):
+                warn_of_names(named, base.vocabulary, doc.root, doc.problems)
             continue
         known = base.compiled.rule.group_by
-        named = fields_for(spec, position, (*spec.group_by, *spec.fields))
         for name in dict.fromkeys(name for name in named if name not in known):
             doc.problems.error(
                 spec.mark,

@@ -14,6 +14,7 @@ from tocsin.model.event import Event
 from tocsin.model.place import Place
 from tocsin.rules.load import load, load_rules
 from tocsin.sources.decode import Decoder
+from tocsin.tune.ruletests import run_cases
 
 SPANISH = {"type": "x", "location_info": {"country_code": "ES"}}
 ANY = "{category: authentication}"
@@ -432,3 +433,95 @@ def test_a_category_of_an_ecs_rule_for_one_provider_is_that_providers(tmp_path: 
     )
 
     assert sees(ruleset, event(ruleset, "auth0", {"type": code, "ip": "203.0.113.9"})) is (code == "fp")
+
+
+TOGETHER = """\
+title: failed any
+name: failed_any
+logsource: {category: authentication}
+taxonomy: ecs
+detection: {s: {event.action: [login, ssh_login], event.outcome: failure}, condition: s}
+---
+title: ok any
+name: ok_any
+logsource: {category: authentication}
+taxonomy: ecs
+detection: {s: {event.action: [login, ssh_login], event.outcome: success}, condition: s}
+---
+title: many
+name: many_any
+correlation: {type: event_count, rules: [failed_any], group-by: [source.ip], timespan: 10m, condition: {gte: 3}}
+---
+title: then
+name: then_any
+level: high
+correlation: {type: temporal_ordered, rules: [many_any, ok_any], group-by: [source.ip], timespan: 20m}
+tocsin:
+    alert: {context: [user.name, event.provider, source.geo.country_iso_code]}
+    tests:
+        - name: over providers
+          events:
+              - {at: 0s, repeat: 3, every: 10s, provider: auth0, type: fp, ip: 203.0.113.9, user_name: 'u{n}'}
+              - {at: 60s, provider: frontegg, eventKey: login.completed, ip: 203.0.113.9, email: a@b.c}
+          expect: [{at: 60s, group: {source.ip: 203.0.113.9}, severity: high}]
+        - name: another address
+          events:
+              - {at: 0s, repeat: 3, every: 10s, provider: auth0, type: fp, ip: 203.0.113.9, user_name: 'u{n}'}
+              - {at: 60s, event.action: login, event.outcome: success, source.ip: 203.0.113.10}
+          expect: []
+---
+title: vendor base
+name: vendor_failed
+logsource: {product: auth0}
+detection: {s: {type: fp}, condition: s}
+---
+title: mixed
+name: mixed
+level: low
+correlation:
+    type: temporal
+    rules: [vendor_failed, ok_any]
+    group-by: [addr]
+    aliases: {addr: {vendor_failed: data.ip, ok_any: source.ip}}
+    timespan: 5m
+tocsin:
+    tests:
+        - name: both vocabularies
+          events:
+              - {at: 0s, provider: auth0, type: fp, ip: 203.0.113.9}
+              - {at: 60s, provider: ecs, event.action: login, event.outcome: success, source.ip: 203.0.113.9}
+          expect: [{at: 60s, group: {addr: 203.0.113.9}}]
+"""
+
+
+@pytest.fixture
+def together(tmp_path: Path) -> Path:
+    file = tmp_path / "together.yml"
+    file.write_text(TOGETHER)
+    return file
+
+
+def test_chains_and_correlations_count_over_providers_and_vocabularies(together: Path) -> None:
+    outcomes = list(run_cases(load([together])))
+
+    assert [outcome.mistakes for outcome in outcomes] == [()] * 3
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        TOGETHER.split("---\ntitle: then", maxsplit=1)[0].replace("[source.ip]", "[source.ipp]"),
+        TOGETHER.replace("ok_any: source.ip", "ok_any: source.ipp"),
+    ],
+    ids=["group-by", "alias"],
+)
+def test_a_correlation_of_ecs_rules_is_told_of_names_that_the_view_does_not_have(
+    together: Path, text: str
+) -> None:
+    together.write_text(text)
+
+    (warning,) = load([together]).ruleset.warnings
+
+    told = '"source.ipp" is no field of the normalised view; did you mean "source.ip"?'
+    assert warning.message == told
+    assert text.splitlines()[warning.line - 1][warning.column - 1 :].startswith("source.ipp")
