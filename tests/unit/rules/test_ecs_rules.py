@@ -450,7 +450,8 @@ detection: {s: {event.action: [login, ssh_login], event.outcome: success}, condi
 ---
 title: many
 name: many_any
-correlation: {type: event_count, rules: [failed_any], group-by: [source.ip], timespan: 10m, condition: {gte: 3}}
+correlation:
+    {type: event_count, rules: [failed_any], group-by: [source.ip], timespan: 10m, condition: {gte: 3}}
 ---
 title: then
 name: then_any
