@@ -195,6 +195,6 @@ def warming_until_ms(ruleset: RuleSet, states: Iterable[RuleState]) -> dict[str,
         began = max([*fed, since.get(spec.state, NEVER_MS)])
         if began > NEVER_MS:
             # A window that its first member opens may be the rest of one that an event not seen opened.
-            windows = 2 if spec.closes and spec.ledger is None else 1
+            windows = 2 if spec.closes else 1
             until[spec.state] = began + windows * rule.rule.timespan_ms
     return until

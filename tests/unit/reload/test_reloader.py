@@ -17,6 +17,7 @@ from tocsin.errors import StoreUnavailable
 from tocsin.model.rule_state import RuleState
 from tocsin.model.watermark import Watermarks
 from tocsin.reload import Changes, Refused, Reloader, load_of, reloader, signature_of
+from tocsin.reload.reloader import warming_until_ms
 from tocsin.rules.load import Loaded
 from tocsin.settings import Settings, shipped
 from tocsin.state.evidence import MemoryEvidence
@@ -385,3 +386,23 @@ def test_who_asked_after_the_files_were_read_is_not_given_the_old_answer(
     storm(house, gate)
 
     assert gate.loads == 1  # and so the change was not read
+
+
+@pytest.mark.parametrize(
+    ("type_", "condition", "spans"),
+    [
+        ("event_count", "{gte: 5}", 1),
+        ("event_count", "{lt: 5}", 2),  # the first window may be the rest of one that began before
+        ("value_sum", "{lt: 5, field: data.n}", 2),
+        ("value_sum", "{gte: 5, field: data.n}", 2),  # slides, but the watermark decides: rather too long
+    ],
+)
+def test_windows_that_their_first_member_opens_are_warming_for_two_of_them(
+    tmp_path: Path, type_: str, condition: str, spans: int
+) -> None:
+    house = House(tmp_path).edit("event_count", type_).edit("{gte: $threshold}", condition)
+    house = house.edit("    params: {threshold: {default: 5, min: 2, max: 50}}\n", "")
+    ruleset = load_of(house.settings).ruleset
+    [state] = [rule.correlation.spec.state for rule in ruleset.rules if rule.correlation]
+
+    assert warming_until_ms(ruleset, [RuleState(state, 7)]) == {state: 7 + spans * 60_000}
