@@ -400,7 +400,7 @@ PLANTED: dict[str, tuple[str, Any]] = {
         "tocsin.rules.ecs._OF_VENDORS",
         {**readers._OF_VENDORS, "event.outcome": readers._from_code},
     ),
-    "a reader of nested documents that reads no dotted key": ("tocsin.rules.ecs._descend", lambda *_: None),
+    "a document read as it is nested": ("tocsin.model.event.flattened", lambda record: record),
     "a view that trusts the code": ("tocsin.catalog.ecs.told_outcome", lambda *_: ""),
     "a view of one vendor field only": (
         "tocsin.catalog.ecs.vendor_value", lambda record, paths: record.get(paths[0]) or None

@@ -105,7 +105,7 @@ def ecs_view(
     known = PROVIDERS.get(provider)
     found: dict[str, Any] = {"@timestamp": iso(time_ms), "event.id": event_id}
     if known is not None and known.name == ECS:
-        found = {**_flattened(record), **found}
+        found = {**flattened(record), **found}
     elif known is not None:
         found |= {name: vendor_value(record, paths) for name, paths in known.ecs.items()}
         found |= {"event.code": code, "event.kind": "event"}
@@ -204,8 +204,8 @@ def _leaves(value: Any) -> Iterator[Any]:
         yield value
 
 
-def _flattened(record: Mapping[str, Any]) -> dict[str, Any]:
-    """An ECS document, nested or with dotted keys, by dotted names."""
+def flattened(record: Mapping[str, Any]) -> dict[str, Any]:
+    """An ECS document, nested or with dotted keys, by dotted names; what is missing is not in it."""
     found: dict[str, list[Any]] = {}
     _flatten(record, "", found)
     return {name: one_or_many(values) for name, values in found.items()}

@@ -18,7 +18,7 @@ from typing import Any, cast
 
 import msgspec
 
-from tocsin.catalog.ecs import ecs_view
+from tocsin.catalog.ecs import ecs_view, flattened
 from tocsin.catalog.provider import ECS
 
 ATTRIBUTE_PREFIX = "v_"
@@ -43,7 +43,7 @@ class Event(msgspec.Struct, kw_only=True, eq=False, gc=False, rename=_OURS):
 
     @property
     def fields(self) -> dict[str, Any]:
-        """The whole vendor record, unwrapped; decoded at the first call."""
+        """The whole vendor record, unwrapped, an ECS document by dotted names; decoded at the first call."""
         if self.parsed is None:
             self.parsed = _unwrapped(decode_json(self.raw), self.provider) if self.raw else {}
         return self.parsed
@@ -104,8 +104,10 @@ def _unwrapped(record: Any, provider: str) -> dict[str, Any]:
     """A log-stream item `{log_id, data: {…}}` is its `data`; anything else is itself."""
     if not isinstance(record, dict):
         return {}
+    if provider == ECS:
+        return flattened(record)
     inner = record.get("data")
-    if provider != ECS and isinstance(inner, dict) and "type" not in record:
+    if isinstance(inner, dict) and "type" not in record:
         return inner
     return record
 

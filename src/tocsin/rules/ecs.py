@@ -162,30 +162,8 @@ def _vendor_reader(paths: tuple[str, ...]) -> Reader:
 
 
 def _document_reader(name: str) -> Reader:
-    """A field of an ECS document, nested or under a dotted key."""
-    steps = tuple(name.split("."))
-
-    def read(event: Event) -> object:
-        found: list[Any] = []
-        _descend(event.fields, steps, found)
-        return one_or_many(found)
-
-    return read
-
-
-def _descend(value: Any, steps: tuple[str, ...], found: list[Any]) -> None:
-    if isinstance(value, list):
-        for member in value:
-            _descend(member, steps, found)
-    elif isinstance(value, dict):
-        cuts = {".".join(steps[:cut]): steps[cut:] for cut in range(1, len(steps) + 1)}
-        there = [key for key in cuts if key in value]
-        if len(there) > 1:
-            there = [key for key in value if key in cuts]
-        for key in there:
-            _descend(value[key], cuts[key], found)
-    elif not steps and value not in MISSING:
-        found.append(value)
+    """A field of an ECS document, which the event holds by dotted names."""
+    return lambda event: event.fields.get(name)
 
 
 def _own(name: str, provider: Provider) -> Reader:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tocsin.catalog.ecs import flattened
 from tocsin.clock import iso
 from tocsin.errors import ConfigError
 from tocsin.model.event import as_text, attribute
@@ -440,7 +441,7 @@ def test_an_ecs_document_says_who_and_when_nested_or_dotted(document):
 
     assert not bad
     assert (event.id, event.tenant, event.code, iso(event.time_ms)) == ("e1", "acme", "", WHEN)
-    assert event.fields == document
+    assert event.fields == flattened(document)
 
 
 def test_an_ecs_document_without_a_time_is_quarantined_and_those_beside_it_are_not():
