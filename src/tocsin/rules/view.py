@@ -13,7 +13,7 @@ from tocsin.catalog.provider import ECS
 from tocsin.model.event import Event
 from tocsin.rules.document import Node, Scalar, scalars
 from tocsin.rules.ecs import UNKNOWN, told_by_code
-from tocsin.rules.fields import Field, Vocabulary, all_members
+from tocsin.rules.fields import Field, Vocabulary, reader
 from tocsin.rules.leaves import Leaf
 from tocsin.rules.modifiers import Chain
 from tocsin.rules.problems import Mark, Problems, nearest
@@ -27,12 +27,12 @@ MOST_HINTS = 20  # a file; looking for the nearest name is slow, and a file may 
 
 def view_test(field: Field, key: str, leaf: Leaf) -> Test:
     """A test of a field of the view; the catalogue may tell which codes pass it."""
-    members = all_members(field)
+    read = reader(field)
     told = told_by_code(field.path, field.view or "", leaf)
 
     def holds(event: Event) -> bool:
-        found = members(event)
-        return leaf(found[0]) if len(found) == 1 else any(map(leaf, found))
+        value = read(event)
+        return any(map(leaf, value)) if isinstance(value, list) else leaf(value)
 
     test = Test(key, holds, field.attributes, deep=field.deep, told=told)
     passing = told.get(field.view or "") if told else None
