@@ -88,16 +88,19 @@ class EventBatch:
     def _members(self, rule: CompiledRule, spec: WindowSpec) -> Matched | None:
         every: dict[str, list[Event]] = {}
         joined: dict[str, list[Seen]] = {}
+        asked = counted = 0
         for matcher in rule.matchers:
+            seen = matcher.seen
             for key, events in self.groups_of(rule.rule, matcher).items():
-                members = matcher.seen(events) if matcher.seen else []
-                if len(members) < len(events):
-                    left_out = len(events) - len(members)
-                    telemetry.OBSERVATIONS_WITHOUT_GROUP.labels(rule=rule.rule.name).inc(left_out)
-                if matcher.shown:
-                    every.setdefault(key, []).extend(events)
+                members = seen(events) if seen else []
+                asked += len(events)
                 if members:
-                    joined.setdefault(key, []).extend(members)
+                    counted += len(members)
+                    joined[key] = joined[key] + members if key in joined else members
+                if matcher.shown:
+                    every[key] = [*every[key], *events] if key in every else events
+        if counted < asked:
+            telemetry.OBSERVATIONS_WITHOUT_GROUP.labels(rule=rule.rule.name).inc(asked - counted)
         return Matched(every, Observations(spec, {}, joined)) if every or joined else None
 
     def _of_matcher(self, rule: Rule, matcher: Matcher, spec: WindowSpec) -> tuple[Groups, Counts]:
