@@ -3,7 +3,8 @@
 A small ledger is one field of its rule's hash, like any group; one that outgrew that has a key of
 its own, and its field is empty. Before the ledger stand 8 bytes that say how long it lasts, for the
 sweep. Two round trips a call, one more where large ledgers are: so what a type keeps is written once,
-in Python, for every store. Reading a batch again is safe, and one process writes a partition.
+in Python, for every store. Reading a batch again is safe, and one process writes a partition. A ledger
+and its deadline are written together or not at all: what is read again would not tell them apart.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any, NamedTuple, cast
 
 from redis.client import Pipeline
 
+from tocsin.model.alert import NEVER_MS
 from tocsin.model.compiled import WindowSpec
 from tocsin.model.ledger import Ledger, Scored
 from tocsin.protocols import Counted, Observations
@@ -96,19 +98,19 @@ class RedisLedgers:
         answers: list[Counted] = []
         places = [self._place(tenant, spec, group) for spec, group in asked]
         for start in range(0, len(places), _PORTION):
+            portion = places[start : start + _PORTION]
             with self._lock, self._store.reaching():
-                pipeline, many = self._store.pipeline(), _Many()
-                for held in self._load(places[start : start + _PORTION]):
+                pipeline, many = self._store.pipeline(transaction=True), _Many()
+                for held in self._load(portion):
                     deadline = held.ledger.deadline
                     scored = show(held)
                     _keep(pipeline, many, held)
                     _note_deadline(many, held, deadline)
                     answers.append(_answer(held, scored))
                 many.put(pipeline)
-                for spec in {place.spec.state: place.spec for place in places}.values():
-                    keys = self._keys_of(tenant, spec.state)
-                    pipeline.pexpire(keys.groups, spec.span_ms + BACKSTOP_MS)
-                    pipeline.pexpire(keys.deadlines, spec.span_ms + BACKSTOP_MS)
+                for keys, span_ms in {place.keys: place.spec.span_ms for place in portion}.items():
+                    pipeline.pexpire(keys.groups, span_ms + BACKSTOP_MS)
+                    pipeline.pexpire(keys.deadlines, span_ms + BACKSTOP_MS)
                 pipeline.execute()
         return answers
 
@@ -164,8 +166,8 @@ def _keep(pipeline: Pipeline, many: _Many, held: _Held) -> None:
     place, before = held.place, held.before or b""
     after = _UNTIL.pack(held.ledger.lasts_until) + held.ledger.dump()
     ttl = place.spec.span_ms + BACKSTOP_MS
-    if after == before:
-        return
+    if after == before or (held.before is None and held.ledger.lasts_until == NEVER_MS):
+        return  # nothing is new, or there is nothing
     if len(after) <= _SMALL:
         many.fields[place.keys.groups][place.field] = after
         if held.moved_out:
