@@ -20,6 +20,7 @@ from .oracle_ours import Document, Group, Record
 from .oracle_sql import Row, Table
 
 END_MS = 1_000_000  # by then every window has closed
+TIMESPANS = (1, 5, 10, 30)  # seconds
 TYPES = ("fp", "fu", "s", "limit_mu")
 _SELECTIONS: dict[str, Mapping[str, Any]] = {
     "password": {"type": "fp"},
@@ -77,10 +78,11 @@ def stream(rng: random.Random, *, long: bool = False) -> list[Record]:
 
     A `long` one lasts some minutes, so that windows pass and what they held is let go.
     """
-    step = rng.choice([1_000, 500, 250, 1])
+    step = rng.choice([1_000, 250, 1, 1])
     span = rng.choice([150_000, 300_000] if long else [20_000, 40_000, 60_000])
     instants = [rng.randrange(0, span, step) for _ in range(90 if long else 30)]
-    instants += [at + 5_000 for at in instants[:8]] + [at + 10_001 for at in instants[8:12]]
+    edges = [at + 1_000 * rng.choice(TIMESPANS) for at in instants[:20]]  # just inside, and just outside
+    instants += [*edges, *(at + 1 for at in edges[:4])]
     return [
         {
             "log_id": f"id{number}",
@@ -276,7 +278,7 @@ def _over(rng: random.Random, type_: str, condition: object, rules: Sequence[str
         "type": type_,
         "rules": names,
         "group-by": rng.choice([[], ["ip"], ["ip"], ["user_name"], ["ip", "user_name"]]),
-        "timespan": f"{rng.choice([1, 5, 10, 30])}s",
+        "timespan": f"{rng.choice(TIMESPANS)}s",
     }
     if rng.random() < 0.2 and len(names) > 1:
         body["group-by"] = ["who"]

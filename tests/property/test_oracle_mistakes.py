@@ -29,7 +29,7 @@ from tocsin.state.windows_memory import MemoryWindows
 
 from . import test_oracle_correlations as correlations
 from . import test_oracle_detections as detections
-from .oracle_ours import run_live
+from .oracle_ours import BASE_MS, run_live
 
 Patch = pytest.MonkeyPatch
 Plant = Callable[[Patch], None]
@@ -156,6 +156,31 @@ def _first_of_an_instant(patch: Patch) -> None:
     _observing(observe)(patch)
 
 
+def _float_times(patch: Patch) -> None:
+    """Times are minutes, as floats, of which few are exact."""
+    held: dict[tuple[object, ...], set[tuple[float, str]]] = {}
+
+    def observe(
+        self: MemoryWindows, tenant: str, seen: Sequence[Observations], committed_ms: int
+    ) -> list[Counted]:
+        found = []
+        for spec, groups, *_ in seen:
+            for group, some in groups.items():
+                members = held.setdefault((self, spec.state, group), set())
+                members |= {((at_ms - BASE_MS) / 60_000, member) for at_ms, member in some}
+                windows = {
+                    round(end * 60_000) + BASE_MS: sum(
+                        end - spec.span_ms / 60_000 <= at <= end for at, _ in members
+                    )
+                    for end, _ in members
+                }
+                said = sorted((at_ms, count) for at_ms, count in windows.items() if count >= spec.floor)
+                found.append(Counted(spec.state, group, said, len(members)))
+        return found
+
+    _observing(observe)(patch)
+
+
 def _own_windows_only(
     self: MemoryWindows, tenant: str, seen: Sequence[Observations], committed_ms: int
 ) -> list[Counted]:
@@ -244,6 +269,7 @@ GROUPED_BY, SLIDING, INSTANTS, INSTANTS_OF = (
 FLOOR = counting.Bounds.floor.fget
 MISTAKES: dict[str, tuple[str, Plant]] = {
     "a window is open at its older end": ("event_count", _respanned(-1)),
+    "times are floats": ("event_count", _float_times),
     "a window in whole seconds": ("event_count", _respanned(999)),
     "gte is gt": ("event_count", _instead(counting.Bounds, "floor", property(lambda one: FLOOR(one) + 1))),
     "an instant is its first event": ("event_count", _first_of_an_instant),
