@@ -14,6 +14,7 @@ from tocsin.errors import ConfigError
 from tocsin.model.place import Locator, Place
 
 _REMEMBERED = 50_000  # addresses
+_LONGEST = 64  # characters; a longer text is none, and has no place in the cache
 
 
 class Databases:
@@ -26,7 +27,11 @@ class Databases:
             ConfigError: one cannot be read, is of another format, or `maxminddb` is not installed.
         """
         self._readers = [_opened(path) for path in paths]
-        self.locate = lru_cache(_REMEMBERED)(self._locate)
+        self._known = lru_cache(_REMEMBERED)(self._locate)
+
+    def locate(self, address: str) -> Place | None:
+        """See `Locator.locate`."""
+        return self._known(address) if len(address) <= _LONGEST else None
 
     def _locate(self, address: str) -> Place | None:
         records: list[Mapping[str, Any]] = []

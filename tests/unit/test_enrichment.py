@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tocsin.enrichment import open_databases
+from tocsin.enrichment import Databases, open_databases
 from tocsin.errors import ConfigError
 from tocsin.model.place import Place
 
@@ -22,10 +22,17 @@ def test_an_address_is_found_in_its_network(tmp_path: Path) -> None:
 
     assert databases is not None
     berlin = Place(52.5, 13.4, "DE", "Berlin")
-    for address in ("203.0.113.9", "::ffff:203.0.113.9", "2001:db8::1"):
+    for address in ("203.0.113.9", "::ffff:203.0.113.9", "2001:db8::1", "2001:db8::/64"):
         assert databases.locate(address) == berlin
-    for address in ("198.51.100.1", "no address", "", "203.0.113.9/24"):
+    for address in ("198.51.100.1", "no address", "", "no/24"):
         assert databases.locate(address) is None
+
+
+def test_long_texts_of_strangers_are_not_remembered(tmp_path: Path) -> None:
+    databases = Databases([write(tmp_path / "city.mmdb", {"203.0.113.0/24": BERLIN})])
+
+    assert databases.locate("203.0.113.9/" + "9" * 1_000_000) is None
+    assert databases._known.cache_info().currsize == 0
 
 
 def test_two_files_say_together_what_each_knows(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from functools import lru_cache
 
 from tocsin.model.alert import Reader
 from tocsin.model.event import Event
+from tocsin.rules.leaves import LONGEST_ADDRESS
 from tocsin.rules.section import Section
 
 BITS = 128
@@ -68,9 +69,13 @@ def by_network(reader: Reader, bits: int) -> Reader:
     return read
 
 
-@lru_cache(maxsize=_REMEMBERED)
 def network(text: str, bits: int) -> str:
     """`2001:db8::1` of 64 bits is `2001:db8::/64`; an IPv4 address within IPv6 is that; else the text."""
+    return _network(text, bits) if len(text) <= LONGEST_ADDRESS else text
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _network(text: str, bits: int) -> str:
     try:
         address = ipaddress.IPv6Address(text.strip())
     except ValueError:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tocsin.errors import RuleErrors
+from tocsin.rules import prefixes
 from tocsin.rules.load import load
 from tocsin.rules.prefixes import network
 from tocsin.tune.ruletests import run_cases
@@ -28,10 +29,19 @@ tocsin:
         ("::ffff:203.0.113.9", 64, "203.0.113.9"),
         ("no: address", 64, "no: address"),
         ("fe80::1%eth0", 64, "fe80::/64"),
+        ("2001:db8::1" + " " * 70, 64, "2001:db8::1" + " " * 70),
     ],
 )
 def test_an_address_is_shown_as_its_network(text: str, bits: int, shown: str) -> None:
     assert network(text, bits) == shown
+
+
+def test_long_texts_of_strangers_are_not_remembered() -> None:
+    known = prefixes._network.cache_info().currsize
+
+    network(":" * 1_000_000, 64)
+
+    assert prefixes._network.cache_info().currsize == known
 
 
 COUNTED = """

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import ipaddress
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from tocsin.model.compiled import Correlation, WindowSpec
@@ -39,6 +39,7 @@ from tocsin.rules.section import Section
 EXAMPLE = "{kmh: 1000}"
 DEFAULT_SPAN_MS = 86_400_000
 DEFAULT_MIN_KM = 100.0
+MOST_PLACES = 50  # of an instant: each is compared with each, and a stranger may be at thousands
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
@@ -202,7 +203,13 @@ def _instants(members: Members, first: int, after: int) -> list[tuple[int, list[
     found: dict[int, set[int]] = {}
     for at_ms, value in zip(members.times(first, after), members.values(first, after), strict=True):
         found.setdefault(at_ms, set()).add(value)
-    return [(at_ms, [unpacked(value) for value in sorted(values)]) for at_ms, values in found.items()]
+    return [(at_ms, [unpacked(value) for value in _some(values)]) for at_ms, values in found.items()]
+
+
+def _some(places: Iterable[int]) -> Sequence[int]:
+    """So many of them, the same whatever the order: of too many every second, or third, and so on."""
+    ordered = sorted(places)
+    return ordered[:: -(-len(ordered) // MOST_PLACES)]
 
 
 def _fastest(

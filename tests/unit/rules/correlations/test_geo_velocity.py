@@ -8,8 +8,11 @@ import pytest
 
 from tocsin.enrichment import open_databases
 from tocsin.errors import RuleErrors
+from tocsin.model.ledger import Seen
 from tocsin.model.place import Place
+from tocsin.rules.correlations import geo_velocity
 from tocsin.rules.correlations.geography import distance_km, packed, unpacked
+from tocsin.rules.correlations.members import Members
 from tocsin.rules.load import load
 from tocsin.tune.ruletests import run_cases
 
@@ -125,3 +128,26 @@ def test_a_place_survives_packing_to_some_hundred_metres(place: Place) -> None:
     assert -(1 << 63) <= packed(place) < 1 << 63
     assert found.asn == place.asn
     assert distance_km(found, place) < 0.5
+
+
+def test_a_user_who_is_at_thousands_of_places_at_once_is_cheap(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = 0
+
+    def counted(one: Place, other: Place) -> float:
+        nonlocal asked
+        asked += 1
+        return distance_km(one, other)
+
+    monkeypatch.setattr(geo_velocity, "distance_km", counted)
+    members = Members()
+    members.add(
+        Seen(at_ms, n, packed(Place(n % 180 - 90, n % 360 - 180)))
+        for at_ms in (0, 1_000)
+        for n in range(2_000)
+    )
+
+    scored = geo_velocity._judge(100, same_asn=False)(members, 60_000, 0, 2_000)
+
+    assert [at_ms for at_ms, _ in scored] == [0, 1_000]
+    assert all(speed > 10_000 * 3_600 for _, speed in scored)
+    assert asked < 10_000
