@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import operator
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
@@ -11,6 +12,14 @@ from typing import Any
 from .oracle_correlations import Case, Instants, is_number, text_of
 from .oracle_ours import Group, Record
 
+OPERATORS = {
+    "gte": operator.ge,
+    "gt": operator.gt,
+    "lte": operator.le,
+    "lt": operator.lt,
+    "eq": operator.eq,
+    "neq": operator.ne,
+}
 Match = tuple[int, int, Record]  # time, place of the rule, record
 
 
@@ -32,7 +41,7 @@ def _moments(body: Mapping[str, Any], found: list[Match], span_ms: int) -> Itera
         read = _counted if body["type"] == "value_count" else _number
         found = [match for match in found if read(match[2]["value"]) is not None]
     times = sorted({at for at, *_ in found})
-    if isinstance(condition, str) and "not" in condition:
+    if _closes(condition):
         after = -1
         for at in times:
             if at > after:
@@ -43,6 +52,13 @@ def _moments(body: Mapping[str, Any], found: list[Match], span_ms: int) -> Itera
     for at in times:
         if _holds(body, [match for match in found if at - span_ms <= match[0] <= at], at):
             yield at
+
+
+def _closes(condition: object) -> bool:
+    """Whether a window is judged once, at its end: more that is seen could make the condition false."""
+    if isinstance(condition, str):
+        return "not" in condition
+    return isinstance(condition, dict) and bool(condition.keys() & {"lt", "lte", "eq", "neq"})
 
 
 def _counted(value: object) -> str | None:
@@ -69,7 +85,7 @@ def _holds(body: Mapping[str, Any], window: list[Match], at: int) -> bool:
         count = condition["gte"] if "gte" in condition else condition["gt"] + 1
         return any(_in_order(window, steps, at) for steps in combinations(range(len(body["rules"])), count))
     score = _score(body, window, slots)
-    return score >= condition["gte"] if "gte" in condition else score > condition["gt"]
+    return all(compare(score, condition[name]) for name, compare in OPERATORS.items() if name in condition)
 
 
 def _score(body: Mapping[str, Any], window: list[Match], slots: set[int]) -> float:
