@@ -7,14 +7,19 @@ judges it at every event, and pySigma takes no ranges. So this is by brute force
 from __future__ import annotations
 
 import random  # noqa: TID251 - seeded
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from tocsin.model.compiled import RuleSet
+from tocsin.protocols import Windows
 from tocsin.rules.correlations import counting
 from tocsin.state import tumbling
+from tocsin.state.connection import Store
+from tocsin.state.windows_memory import MemoryWindows
+from tocsin.state.windows_redis import RedisWindows
 
 from .oracle_correlations import ALL_BASES, COLUMNS, END_MS, Case, arriving, correlation, stream
 from .oracle_definition import OPERATORS, defined
@@ -45,7 +50,14 @@ def closing(rng: random.Random, kind: str, name: str) -> list[Document]:
     return [document]
 
 
-def compare(folder: Path, seed: int, through: Run, *, long: bool) -> int:
+def compare(
+    folder: Path,
+    seed: int,
+    through: Run,
+    *,
+    long: bool,
+    windows: Callable[[], Windows] = MemoryWindows,
+) -> int:
     """One stream, two correlations of each kind; how often they were true. Fails where ours differ."""
     rng = random.Random(seed)
     records = stream(rng, long=long)
@@ -53,7 +65,8 @@ def compare(folder: Path, seed: int, through: Run, *, long: bool) -> int:
     rules = load(folder, [*ALL_BASES, *(document for some in asked.values() for document in some)])
     assert isinstance(rules, RuleSet), f"seed {seed}: {rules}"
     lateness = timedelta(seconds=3) if long else LATENESS
-    said = through(rules, arriving(rng, records, lateness), until_ms=END_MS, lateness=lateness).instants
+    batches = arriving(rng, records, lateness)
+    said = through(rules, batches, windows=windows, until_ms=END_MS, lateness=lateness).instants
     times = 0
     with Table(records, empty_is_null=True) as table:
         table.need(COLUMNS)
@@ -74,6 +87,15 @@ def test_a_condition_that_is_judged_at_the_end_is_true_by_definition(
     tmp_path: Path, through: Run, long: bool
 ) -> None:
     assert all(compare(tmp_path, seed, through, long=long) for seed in seeds(25))
+
+
+@pytest.mark.parametrize("through", [run, run_live])
+@pytest.mark.parametrize("seed", range(4))
+def test_on_redis_it_is_true_by_definition_too(tmp_path: Path, store: Store, through: Run, seed: int) -> None:
+    def windows() -> Windows:
+        return RedisWindows(store)
+
+    assert compare(tmp_path, 100 + seed, through, long=seed % 2 > 0, windows=windows)
 
 
 FIRST_AT = tumbling.first_at
