@@ -16,6 +16,7 @@ from tocsin.model.alert import NEVER_MS, Reader, Triggers
 from tocsin.model.compiled import CompiledRule, Correlation, RuleSet, WindowSpec
 from tocsin.model.event import Event
 from tocsin.model.fed import counted_by, instants_of
+from tocsin.model.ledger import BEGINS, Seen
 from tocsin.protocols import Counted, EvidenceStore, Observations, Sighted, Windows
 
 
@@ -40,6 +41,8 @@ class Engine:
         self._levels = _levels(counting)
         self._feeding = {matcher.of for one in counting for matcher in one.rule.matchers if matcher.of}
         self.specs = [one.spec for one in counting]
+        self._expecting = [spec for spec in self.specs if spec.expected]
+        self._begun: dict[str, int] = {}  # tenant -> its first event time that those were told
 
     def process(self, tenant: str, events: Sequence[Event], *, committed_ms: int) -> list[Triggers]:
         """What these events of one tenant make true. Safe to do again."""
@@ -48,6 +51,8 @@ class Engine:
             trigger for rule in self._plain for trigger in _plain_triggers(tenant, rule, batch, committed_ms)
         ]
         newest_ms = max((event.time_ms for event in events), default=NEVER_MS)
+        if self._expecting and events:
+            self._begin(tenant, min(event.time_ms for event in events), committed_ms)
         for level in self._levels:
             found = self._observe(tenant, batch, level, newest_ms, committed_ms)
             triggers += self._passed_on(batch, found)
@@ -71,6 +76,19 @@ class Engine:
     def sweep(self, tenant: str, *, committed_ms: int) -> int:
         """Let go of groups that are over; how many were dropped because there were too many."""
         return self._windows.sweep(tenant, self.specs, committed_ms=committed_ms)
+
+    def _begin(self, tenant: str, oldest_ms: int, committed_ms: int) -> None:
+        """Say when the tenant was first heard of: the watch over expected groups begins there.
+
+        Their ledgers keep the first time they are told, so that it is said again after a restart.
+        """
+        begun_ms = self._begun.get(tenant)
+        if begun_ms is not None and oldest_ms >= begun_ms:
+            return
+        begins = [Seen(oldest_ms, 0, BEGINS)]
+        told = [Observations(spec, {}, dict.fromkeys(spec.expected, begins)) for spec in self._expecting]
+        self._windows.observe(tenant, told, committed_ms=committed_ms)
+        self._begun[tenant] = oldest_ms
 
     def _observe(
         self, tenant: str, batch: EventBatch, level: Sequence[_Counting], newest_ms: int, committed_ms: int

@@ -97,7 +97,7 @@ def test_what_is_expected_is_missed_although_it_never_came(start: Start) -> None
     at(20, "Users").expect("hook")
     at(40, "users").expect("hook", {"firing missing"})
     (alert,) = script.alerts()
-    assert alert.group == {"data.connection": "partners"}
+    assert alert.group == {"data.connection": "Partners"}
 
     at(45, "Partners", "users")
     at(70, "partners", "users").expect("hook", {"resolved missing"})

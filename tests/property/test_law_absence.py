@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from tocsin.engine import Engine
+from tocsin.model.alert import NEVER_MS
 from tocsin.model.compiled import RuleSet
 from tocsin.model.ledger import Seen
 from tocsin.rules.correlations import absence
@@ -39,11 +41,13 @@ class Case(NamedTuple):
     after: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
     written: str = ""
+    expected: tuple[str, ...] = ()
 
 
 CASES = (
     Case("nothing", (), 300),
     Case("nobody", ("user_name",), 7_200),
+    Case("expected", ("user_name",), 7_200, written="expected: [Zoe, bob, Bob]", expected=("bob", "zoe")),
     Case("for_days", ("user_name", "ip"), 2 * DAY),
     Case("not_on_again", ("user_name",), 150, ("off",), ("on",), "after: off, without: on"),
     Case("not_any_other", ("ip",), 100, ("off",), ("on", "s"), "after: off"),
@@ -82,7 +86,14 @@ def oracle(records: list[Record]) -> set[Told]:
             key = [_text(record[name]) for name in case.by]
             if all(key) and record["type"] in ("off", "on", "s", "both"):
                 groups["\x1f".join(key)].add((record["at"], record["type"]))
+        if case.expected:
+            began = min(record["at"] for record in records)
+            groups = {key: groups.get(key, set()) for key in case.expected}  # type: ignore[assignment]
         for key, events in groups.items():
+            if case.expected:
+                told = _missed(case, {at for at, _ in events}, began)
+                found |= {Told(case.name, key, at, score) for at, score in told}
+                continue
             told = _unanswered(case, events) if case.after else _quiet(case, events)
             found |= {Told(case.name, key, at, score) for at, score in told if at <= UNTIL}
     return found
@@ -98,6 +109,14 @@ def _quiet(case: Case, events: set[tuple[float, str]]) -> Iterator[tuple[float, 
             if at + quiet >= following:
                 break
             quiet += min(case.span, DAY)
+
+
+def _missed(case: Case, times: set[float], began: float) -> Iterator[tuple[float, float]]:
+    """An expected group: quiet since the tenant's first event of any kind, for ever."""
+    for at, following in pairwise([*sorted({began, *times}), UNTIL + 0.001]):
+        for count in range(1, UNTIL // case.span + 1):
+            if at + count * case.span < following:
+                yield at + count * case.span, count
 
 
 def _unanswered(case: Case, events: set[tuple[float, str]]) -> Iterator[tuple[float, float]]:
@@ -195,6 +214,33 @@ def test_a_mistake_in_what_is_quiet_is_found(
     monkeypatch.setattr(absence, name, mistake)
 
     assert _disagrees(load_rules([Path(rules.rules[0].rule.file)]))
+
+
+@pytest.mark.parametrize(
+    "mistake",
+    [
+        lambda begin: lambda *_told: None,
+        lambda begin: lambda self, tenant, at_ms, _ms: begin(self, tenant, at_ms + 1_000, NEVER_MS),
+    ],
+    ids=["the watch begins at a watermark", "it begins too late"],
+)
+def test_a_watch_that_begins_where_a_batch_was_cut_is_found(
+    rules: RuleSet, monkeypatch: pytest.MonkeyPatch, mistake: Callable[..., Any]
+) -> None:
+    monkeypatch.setattr(Engine, "_begin", mistake(Engine._begin))
+
+    assert _disagrees(rules)
+
+
+def test_a_beginning_told_again_as_if_it_were_new_is_found(
+    rules: RuleSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def anew(self: Quiet, at_ms: int, _committed_ms: int) -> None:
+        self._begun_ms = at_ms
+
+    monkeypatch.setattr(Quiet, "_begin", anew)
+
+    assert _disagrees(rules)
 
 
 @pytest.mark.parametrize("kind", [Quiet, Unanswered])

@@ -22,7 +22,8 @@ class WindowSpec(NamedTuple):
     the count to be exact up to it, of a ledger how many it may hold at all (None: all). Windows that
     count less than `floor` need not be reported. `closes`: `due` decides; without a ledger, windows
     are tumbling, opened by the group's first member. `expected` are groups that a ledger is kept of
-    even if nothing is ever seen of them. `shows_one`: a group's only member may be half of an alert,
+    even if nothing is ever seen of them; their first member, of the value `BEGINS`, is when the
+    tenant was first heard of. `shows_one`: a group's only member may be half of an alert,
     or all of it, so it is worth keeping evidence of.
     """
 

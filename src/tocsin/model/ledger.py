@@ -22,6 +22,7 @@ class Seen(NamedTuple):
     value: int = 0
 
 
+BEGINS = 1  # the value of the member that says when the watch over an expected group begins
 Scored = tuple[int, float]  # an instant (ms) and the score of the window that ends there
 
 

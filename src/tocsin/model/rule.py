@@ -53,6 +53,7 @@ class Rule:
     chained_ms: int = 0
     threshold: float | None = None
     allow_missing: bool = False
+    expected: tuple[str, ...] = ()  # values of its group-by that it names itself, as written
     headline: str = ""  # the Jinja2 source of an alert's title
     runbook: str = ""
     context: tuple[str, ...] = ()  # fields whose top values are gathered as evidence

@@ -139,6 +139,7 @@ def _counting_rule(
         ),
         threshold=spec.bounds.threshold,
         allow_missing=spec.allow_missing,
+        expected=spec.expected,
         resolve_after_ms=min(spec.timespan_ms, LONGEST_RESOLVE_AFTER_MS),
     )
 
@@ -220,6 +221,7 @@ def _rule(
     threshold: float | None = None,
     # A detection's `key` only says what an alert is about: no alert is lost for want of it.
     allow_missing: bool = True,
+    expected: tuple[str, ...] = (),
 ) -> Rule:
     labels: Mapping[str, str] = {**alert.labels, **override.labels}
     return Rule(
@@ -242,6 +244,7 @@ def _rule(
         chained_ms=chained_ms,
         threshold=threshold,
         allow_missing=allow_missing,
+        expected=expected,
         headline=alert.title or _literal(meta.title),
         runbook=alert.runbook,
         context=alert.context,

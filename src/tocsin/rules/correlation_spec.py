@@ -46,6 +46,7 @@ def read_correlation(
         generate=generate,
         steps=counting.steps,
         own=counting.own,
+        expected=counting.expected,
     )
 
 

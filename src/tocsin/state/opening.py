@@ -56,8 +56,11 @@ def opened(triggers: Triggers, at_ms: int, score: float, window: Sightings, foun
 
 
 def _shown(triggers: Triggers, window: Sightings) -> dict[str, str]:
-    """The group as it was first written: by the oldest event of the window."""
+    """The group as it was first written: by the rule itself, or by the oldest event of the window."""
     fields = triggers.rule.group_by
+    for written in triggers.rule.expected:
+        if written.casefold() == triggers.group:
+            return {fields[0]: written}
     values: Sequence[object] = triggers.group.split("\x1f")
     if fields and window.ids:
         values = [column[0] for column in window.columns[-len(fields) :]]

@@ -32,7 +32,8 @@ def read(reading: Reading) -> Counting | None:
     """Either whose silence, or after what and without what."""
     section = reading.section
     before = len(section.problems.errors)
-    expected = tuple(dict.fromkeys(text.casefold() for text in section.texts("expected")))
+    written = section.texts("expected")
+    expected = tuple(dict.fromkeys(text.casefold() for text in written))
     after = section.scalar("after", "a condition over selections")
     without = section.scalar("without", "a condition over selections")
     if expected:
@@ -44,7 +45,7 @@ def read(reading: Reading) -> Counting | None:
     if len(section.problems.errors) > before:
         return None
     if after is None:
-        return Counting(_BOUNDS, own=expected)
+        return Counting(_BOUNDS, own=expected, expected=written)
     return Counting(_BOUNDS, steps=(after, without or Scalar(f"not ({after.text})", after.mark)), own=())
 
 

@@ -27,7 +27,7 @@ class Counting(NamedTuple):
     are the fields whose values it counts or computes with. `steps` are conditions over the
     document's selections, each of which sorts out events of its own. `own` is whatever else it
     needs, hashable. `timespan_ms` is for types that say the timespan in another word (0: it is the
-    `timespan`).
+    `timespan`). `expected` are groups that the rule names itself, as written.
     """
 
     bounds: Bounds
@@ -36,6 +36,7 @@ class Counting(NamedTuple):
     steps: tuple[Scalar, ...] = ()
     own: object = None
     timespan_ms: int = 0
+    expected: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,7 @@ class CorrelationSpec:
     generate: bool = False
     steps: tuple[Scalar, ...] = ()
     own: object = None
+    expected: tuple[str, ...] = ()
     prefixes: Mapping[str, int] = field(default_factory=dict)  # bits of IPv6 networks, by field as written
 
 

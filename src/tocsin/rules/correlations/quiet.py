@@ -14,7 +14,7 @@ from itertools import chain, pairwise
 from typing import NamedTuple
 
 from tocsin.model.alert import NEVER_MS
-from tocsin.model.ledger import Ledger, LedgerKind, Scored, Seen
+from tocsin.model.ledger import BEGINS, Ledger, LedgerKind, Scored, Seen
 
 _FOREVER_MS = 1 << 61
 
@@ -22,8 +22,8 @@ _FOREVER_MS = 1 << 61
 class QuietLaw(NamedTuple):
     """A group is quiet a span after an event, and again every `step_ms`, until `longest_ms` after it.
 
-    `begins`: a group of which nothing was seen is quiet since it was first asked about, and none is
-    ever forgotten.
+    `begins`: a group of which nothing was seen is quiet since the watch over it began, and none is
+    ever forgotten. Nobody said when: it began when it was first asked about.
     """
 
     span_ms: int
@@ -53,6 +53,8 @@ class Quiet:
         if sys.byteorder == "big":
             times.byteswap()
         self._times = times.tolist()
+        # No later than the first of the times; None: nobody is waited for.
+        self._begun_ms = self._times.pop(0) if law.begins and self._times else None
 
     @property
     def deadline(self) -> int | None:
@@ -69,40 +71,57 @@ class Quiet:
     @property
     def size(self) -> int:
         """More than one, once there is any: the event before a silence is its evidence."""
-        return 2 if self._times else 0
+        return 2 if self._starts() else 0
 
     def observe(self, batch: Sequence[Seen], committed_ms: int) -> list[Scored]:
         """See `Ledger.observe`."""
         self._decided_ms = committed_ms
         times = {seen.time_ms for seen in batch}
+        if self._law.begins:
+            begun = {seen.time_ms for seen in batch if seen.value == BEGINS}
+            times = {seen.time_ms for seen in batch if seen.value != BEGINS}
+            self._begin(min(begun | times), committed_ms)
         self._times = thinned({*self._times, *times}, self._law.span_ms)
         self._commit(committed_ms)
-        is_late = self._times[0] < committed_ms and self._times[0] in times
+        is_late = bool(self._times) and self._times[0] < committed_ms and self._times[0] in times
         return list(self._instants(self._times[0], committed_ms)) if is_late else []
 
     def due(self, watermark_ms: int, committed_ms: int) -> list[Scored]:
         """See `Ledger.due`."""
         self._decided_ms = committed_ms
-        if not self._times and self._law.begins:
-            self._times = [watermark_ms]
+        if self._begun_ms is None and self._law.begins:
+            self._begun_ms = watermark_ms
         self._commit(committed_ms)
         return list(self._instants(committed_ms, watermark_ms))
 
     def dump(self) -> bytes:
         """See `Ledger.dump`."""
-        times = array("q", self._times)
+        times = array("q", self._times if self._begun_ms is None else [self._begun_ms, *self._times])
         if sys.byteorder == "big":
             times.byteswap()
         return times.tobytes()
 
+    def _begin(self, at_ms: int, committed_ms: int) -> None:
+        """The watch begins at the first time said; once committed it is for good."""
+        if self._begun_ms is None or committed_ms <= at_ms < self._begun_ms:
+            self._begun_ms = at_ms
+
+    def _starts(self) -> list[int]:
+        """From when on it can be quiet: the times, and before these the beginning of the watch."""
+        if self._begun_ms is None or (self._times and self._times[0] <= self._begun_ms):
+            return self._times
+        return [self._begun_ms, *self._times]
+
     def _commit(self, committed_ms: int) -> None:
         """Of what is committed only the newest can still be followed by quiet."""
         del self._times[: max(0, bisect_left(self._times, committed_ms) - 1)]
+        if self._begun_ms is not None and self._times and self._times[0] < committed_ms:
+            self._begun_ms = self._times[0]
 
     def _instants(self, from_ms: int, until_ms: int) -> Iterator[Scored]:
         """The instants of quiet in `[from_ms, until_ms)`, and how many spans each has lasted."""
         law = self._law
-        for event_ms, next_ms in pairwise(chain(self._times, (_FOREVER_MS,))):
+        for event_ms, next_ms in pairwise(chain(self._starts(), (_FOREVER_MS,))):
             first_ms = event_ms + law.span_ms
             missed = max(0, -((first_ms - from_ms) // law.step_ms))  # of the steps, those before
             last_ms = min(until_ms, next_ms, event_ms + law.longest_ms + 1)

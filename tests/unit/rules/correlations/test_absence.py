@@ -8,11 +8,11 @@ from itertools import pairwise
 import pytest
 
 from tocsin.model.compiled import RuleSet
-from tocsin.model.ledger import Seen
+from tocsin.model.ledger import BEGINS, Seen
 from tocsin.rules.correlations.quiet import QuietLaw, quiet, thinned
 from tocsin.rules.correlations.unanswered import AFTER, WITHOUT, unanswered
 
-from .shorthand import Told, page_outcomes, rule, state_of
+from .shorthand import Told, page_outcomes, replayed, rule, state_of
 
 DAY = 86_400
 KNOWN = "after, allow_missing, expected, generate, group-by, timespan, type, without"
@@ -186,6 +186,41 @@ def test_an_expected_group_begins_when_it_is_first_asked_about_and_never_ends() 
     again = quiet(law)(ledger.dump(), None)
     assert again.due(701, 0) == [(600, 1.0), (700, 2.0)]
     assert again.lasts_until > 10**17
+
+
+def test_an_expected_group_begins_when_it_is_said_and_saying_it_later_changes_nothing() -> None:
+    law = LAW._replace(begins=True)
+    ledger = quiet(law)(None, None)
+    for at_ms, committed_ms in ((350, 0), (300, 0), (400, 0), (250, 270)):
+        assert ledger.observe([Seen(at_ms, 0, BEGINS)], committed_ms) == []
+        ledger = quiet(law)(ledger.dump(), None)
+
+    ledger.observe([Seen(450, 0)], 300)
+
+    assert ledger.due(700, 300) == [(400, 1.0), (550, 1.0), (650, 2.0)]
+
+
+def test_a_beginning_behind_an_event_that_is_committed_is_forgotten() -> None:
+    ledger = quiet(LAW._replace(begins=True))(None, None)
+    ledger.observe([Seen(100, 0, BEGINS), Seen(150, 0)], 0)
+
+    ledger.due(400, 200)
+
+    assert len(ledger.dump()) == 16
+    assert ledger.due(400, 200) == [(250, 1.0), (350, 2.0)]
+    assert ledger.observe([Seen(120, 0, BEGINS)], 200) == []
+    assert ledger.due(400, 200) == [(250, 1.0), (350, 2.0)]
+
+
+@pytest.mark.parametrize("event", [{}, {"ip": "ADMIN"}])
+def test_an_expected_group_is_shown_as_the_rule_writes_it(
+    load_text: Callable[..., RuleSet], event: dict[str, object]
+) -> None:
+    text = keyed("group-by: [data.ip], expected: [Admin]")
+
+    found = replayed(load_text(text), [at(0) | event, at(2_000)])
+
+    assert {alert.group["data.ip"] for alert in found} == {"Admin"}
 
 
 def test_a_late_event_is_judged_at_once() -> None:
