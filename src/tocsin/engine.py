@@ -7,7 +7,7 @@ count other correlations come after them, a level of the chain at a time.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from tocsin.grouping import Groups
@@ -89,6 +89,11 @@ class Engine:
         told = [Observations(spec, {}, dict.fromkeys(spec.expected, begins)) for spec in self._expecting]
         self._windows.observe(tenant, told, committed_ms=committed_ms)
         self._begun[tenant] = oldest_ms
+
+    def forget(self, tenant: str, states: Container[str]) -> None:
+        """What the rules of these states knew has a gap; where more could make them false, forget it."""
+        gaps = [spec for spec in self.specs if spec.closes and spec.state in states]
+        self._windows.forget(tenant, gaps)
 
     def _observe(
         self, tenant: str, batch: EventBatch, level: Sequence[_Counting], newest_ms: int, committed_ms: int

@@ -130,6 +130,9 @@ class Windows(Protocol):
     def sweep(self, tenant: str, specs: Sequence[WindowSpec], *, committed_ms: int) -> int:
         """Drop expired groups, and the least recently seen beyond `max_groups`; how many of these."""
 
+    def forget(self, tenant: str, specs: Sequence[WindowSpec]) -> None:
+        """Know nothing of these rules' groups any more. Safe to do again."""
+
 
 class EvidenceStore(Protocol):
     """The context of a group's recent events, kept apart from its windows.

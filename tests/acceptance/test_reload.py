@@ -443,3 +443,31 @@ def test_a_refusal_that_nobody_waited_for_is_told_once_until_it_is_mended(start:
     notices.rules_read(refused("level: quiet"))
     script.settle()
     script.expect("hook", told)
+
+
+def quiet(timespan: str = "60s") -> str:
+    return f"""
+title: Quiet
+name: quiet
+id: quiet-0001
+logsource: {{product: auth0}}
+detection: {{seen: {{data.type: s}}, condition: seen}}
+level: medium
+tocsin:
+    correlate: {{type: absence, timespan: {timespan}}}
+"""
+
+
+def test_what_a_rule_knew_before_it_was_away_is_forgotten(start: Start) -> None:
+    script = start(files(rule(), quiet()))
+    script.at(10).events({"at": 9, "type": "s", "ip": IP})
+    script.reload(rule())
+    for seconds in range(40, 400, 40):
+        script.at(seconds).events({"at": seconds - 1, "type": "s", "ip": IP})
+
+    script.reload(files(rule(), quiet()))
+    script.at(401).events(*fails(IP, 400))
+    assert scores(script) == []
+    script.at(402).events({"at": 401, "type": "s", "ip": IP})
+
+    assert scores(script) == []

@@ -131,6 +131,21 @@ def test_a_sweep_leaves_ledgers_alone_as_long_as_they_last(windows: Windows, spe
     assert told(windows, spec, NOON + 1)[-1][1] == 2.0
 
 
+@pytest.mark.parametrize("spec", EVERY, ids=lambda spec: spec.state)
+def test_ledgers_that_are_forgotten_begin_anew_and_others_go_on(windows: Windows, spec: WindowSpec) -> None:
+    other = spec._replace(state="another")
+    for each, tenant in ((spec, "t"), (spec, "u"), (other, "t")):
+        told(windows, each, *range(NOON, NOON + 60), group="large", tenant=tenant)
+
+    windows.forget("t", [spec])
+    if spec.closes:
+        assert windows.due("t", [spec], watermark_ms=NOON + 9 * MINUTE, committed_ms=LONG_AGO) == []
+
+    assert told(windows, spec, NOON + 60, group="large")[-1][1] == 1.0
+    assert told(windows, spec, NOON + 60, group="large", tenant="u")[-1][1] == 61.0
+    assert told(windows, other, NOON + 60, group="large")[-1][1] == 61.0
+
+
 def test_a_ledger_with_too_many_members_says_that_its_score_is_a_floor(windows: Windows) -> None:
     batch = [Seen(NOON + n, n) for n in range(81)]
 

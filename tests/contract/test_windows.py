@@ -314,6 +314,24 @@ def test_beyond_max_groups_the_least_recently_seen_go(windows: Windows, spec: Wi
     assert alive == list(range(5, 15))
 
 
+@pytest.mark.parametrize("spec", [EVENTS, VALUES])
+@pytest.mark.parametrize("members", [2, 100])
+def test_groups_that_are_forgotten_begin_anew(windows: Windows, spec: WindowSpec, members: int) -> None:
+    spec = spec._replace(keep=None, floor=1)
+    before = [(NOON + n, f"{n}") for n in range(members)]
+    see(windows, spec, *before)
+    see(windows, spec, *before, tenant="u")
+
+    windows.forget("t", [spec])
+
+    after = NOON + members
+    assert see(windows, spec, (after, "x")) == [(after, 1)]
+    assert see(windows, spec, (after, "x"), tenant="u") == [(after, members + 1)]
+    for n in range(members):
+        see(windows, spec, (after + n, f"{n}"))
+    assert see(windows, spec, (after, "y"))[0] == (after, 3)
+
+
 @pytest.mark.parametrize("spec", [EVENTS, VALUES, CLOSES])
 def test_expired_groups_are_gone_from_the_server_after_a_sweep(store: Store, spec: WindowSpec) -> None:
     windows = RedisWindows(store)

@@ -165,13 +165,17 @@ class Reloader:
             before = self._states.load()
             names = {key: rule.state for key, rule in now.items() if rule.state}
             states = carried_on(before, names, self._watermarks.newest_of_all())
+            new = [key for key, state in states.items() if state != before.get(key)]
+            begun.extend(sorted(now[key].name for key in new if states[key].since_ms > NEVER_MS))
+            engine = self._engine(ruleset)
+            if before:  # else they are what was at work before there were such states
+                for tenant in self._watermarks.tenants() if new else ():
+                    engine.forget(tenant, {states[key].state for key in new})
             if states != before:
                 self._states.save(states)
             for source in self._sources:
                 source.hold(ruleset.fields)
-            new = [key for key, state in states.items() if state != before.get(key)]
-            begun.extend(sorted(now[key].name for key in new if states[key].since_ms > NEVER_MS))
-            return AtWork(ruleset, self._engine(ruleset), warming_until_ms(ruleset, states.values()))
+            return AtWork(ruleset, engine, warming_until_ms(ruleset, states.values()))
 
         self.rules.swap(make)
         telemetry.RULES_LOADED.set(len(ruleset.rules))

@@ -31,6 +31,10 @@ class MemoryLedgers:
         """See `Windows.sweep`."""
         return self._groups(tenant, spec).sweep(spec, committed_ms)
 
+    def forget(self, tenant: str, state: str) -> None:
+        """See `Windows.forget`."""
+        self._states.pop((tenant, state), None)
+
     def _groups(self, tenant: str, spec: WindowSpec) -> _Groups:
         groups = self._states.setdefault((tenant, spec.state), _Groups())
         groups.judge_by(spec)

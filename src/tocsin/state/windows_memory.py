@@ -69,6 +69,11 @@ class MemoryWindows:
             for spec in specs
         )
 
+    def forget(self, tenant: str, specs: Sequence[WindowSpec]) -> None:
+        for spec in specs:
+            self._states.pop((tenant, spec.state), None)
+            self._ledgers.forget(tenant, spec.state)
+
     def _state(self, tenant: str, spec: WindowSpec) -> _Sliding | _Values | _Closing:
         state = self._states.get((tenant, spec.state))
         if state is None:

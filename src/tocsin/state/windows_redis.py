@@ -127,6 +127,18 @@ class RedisWindows:
                 break
         return dropped
 
+    def forget(self, tenant: str, specs: Sequence[WindowSpec]) -> None:
+        each = [self._keys_of(tenant, spec.state) for spec in specs]
+        with self._store.reaching():
+            pipeline = self._store.pipeline()
+            for keys in each:
+                pipeline.exists(keys.groups, keys.deadlines)
+            for keys, known in zip(each, pipeline.execute(), strict=True):
+                if known:
+                    held = self._store.client.hscan_iter(keys.groups, count=_SWEEP_GROUPS)
+                    self._drop(keys, [field for field, content in held if not content])
+                    self._store.client.unlink(keys.groups, keys.deadlines)
+
     def _census(self, tenant: str, state: str) -> _Census:
         census = self._censuses.get((tenant, state))
         if census is None:

@@ -54,6 +54,10 @@ class Witness:
         """As the windows within."""
         return self._inner.sweep(tenant, specs, committed_ms=committed_ms)
 
+    def forget(self, tenant: str, specs: Sequence[WindowSpec]) -> None:
+        """As the windows within."""
+        self._inner.forget(tenant, specs)
+
     def nearest(
         self, threshold: float | None, group: Mapping[str, str], group_by: Sequence[str]
     ) -> Near | None:
