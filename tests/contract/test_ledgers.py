@@ -169,6 +169,16 @@ def test_expected_groups_are_told_of_though_nothing_ever_came(windows: Windows) 
     }
 
 
+def test_expected_groups_that_were_forgotten_are_told_of_again(windows: Windows) -> None:
+    windows.due("t", [EXPECTED], watermark_ms=NOON, committed_ms=LONG_AGO)
+    windows.forget("t", [EXPECTED])
+
+    windows.due("t", [EXPECTED], watermark_ms=NOON + 7, committed_ms=LONG_AGO)
+    ended = windows.due("t", [EXPECTED], watermark_ms=NOON + 2 * MINUTE, committed_ms=NOON)
+
+    assert of(ended, "acme") == [(NOON + 7 + MINUTE, 1.0)]
+
+
 def test_each_tenant_has_expected_groups_of_its_own(windows: Windows) -> None:
     for tenant in ("t", "u"):
         windows.due(tenant, [EXPECTED], watermark_ms=NOON, committed_ms=LONG_AGO)

@@ -62,6 +62,7 @@ class RedisLedgers:
         self._store = store
         self._keys_of = keys_of
         self._lock = threading.Lock()
+        self._expecting: set[Keys] = set()  # of the rules whose expected groups all have a ledger
 
     def observe(self, tenant: str, seen: Sequence[Observations], committed_ms: int) -> list[Counted]:
         """See `Windows.observe`."""
@@ -89,10 +90,19 @@ class RedisLedgers:
         asked = [
             (spec, group)
             for spec, names in zip(specs, found, strict=True)
-            for group in dict.fromkeys([*map(_text, names), *spec.expected])
+            for group in dict.fromkeys([*map(_text, names), *self._unknown(tenant, spec)])
         ]
         answers = self._show(tenant, asked, lambda held: held.ledger.due(watermark_ms, committed_ms))
+        self._expecting.update(self._keys_of(tenant, spec.state) for spec in specs if spec.expected)
         return [answer for answer in answers if answer.windows]
+
+    def forget(self, keys: Keys) -> None:
+        """The store holds nothing under these keys any more."""
+        self._expecting.discard(keys)
+
+    def _unknown(self, tenant: str, spec: WindowSpec) -> Sequence[str]:
+        """The expected groups, if some may have no ledger yet; once they have one, it has its deadline."""
+        return () if self._keys_of(tenant, spec.state) in self._expecting else spec.expected
 
     def _show(self, tenant: str, asked: Sequence[tuple[WindowSpec, str]], show: Shown) -> list[Counted]:
         answers: list[Counted] = []

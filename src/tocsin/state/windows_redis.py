@@ -132,6 +132,7 @@ class RedisWindows:
         with self._store.reaching():
             pipeline = self._store.pipeline()
             for keys in each:
+                self._ledgers.forget(keys)
                 pipeline.exists(keys.groups, keys.deadlines)
             for keys, known in zip(each, pipeline.execute(), strict=True):
                 if known:

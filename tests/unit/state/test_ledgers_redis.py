@@ -15,6 +15,7 @@ from tocsin.model.compiled import WindowSpec
 from tocsin.model.ledger import Scored, Seen
 from tocsin.protocols import Observations
 from tocsin.rules.correlations.closing import ClosingLaw, closing
+from tocsin.rules.correlations.quiet import QuietLaw, quiet
 from tocsin.state import ledgers_redis
 from tocsin.state.connection import Store
 from tocsin.state.window_keys import BACKSTOP_MS
@@ -126,6 +127,21 @@ def test_many_groups_are_shown_a_portion_at_a_time(store: Store, monkeypatch: py
     windows.observe("t", [Observations(SPEC, {}, batch)], committed_ms=LONG_AGO)
 
     assert closed(windows) == {group: [(NOON + SPAN, 2.0)] for group in batch}
+
+
+def test_groups_that_are_expected_cost_nothing_while_nothing_is_due(store: Store) -> None:
+    windows, law = RedisWindows(store), QuietLaw(SPAN, SPAN, 3 * SPAN, begins=True)
+    spec = SPEC._replace(ledger=quiet(law), expected=("a", "b"))
+
+    assert windows.due("t", [spec], watermark_ms=NOON, committed_ms=LONG_AGO) == []
+    store.client.config_resetstat()
+    for n in range(9):
+        assert windows.due("t", [spec], watermark_ms=NOON + n, committed_ms=NOON) == []
+    commands: Any = store.client.info("commandstats")
+
+    assert "cmdstat_hmget" not in commands
+    assert len(windows.due("t", [spec], watermark_ms=NOON + SPAN + 1, committed_ms=NOON)) == 2
+    assert len(RedisWindows(store).due("t", [spec], watermark_ms=NOON + SPAN + 1, committed_ms=NOON)) == 2
 
 
 @contextmanager
