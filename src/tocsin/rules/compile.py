@@ -16,7 +16,7 @@ from tocsin.rules.detections import Detection
 from tocsin.rules.inputs import fields_for, fields_read, group_readers, matchers_of
 from tocsin.rules.made import Base, Made
 from tocsin.rules.overlay import Override
-from tocsin.rules.prefixes import prefixed
+from tocsin.rules.prefixes import as_spelled, prefixed
 from tocsin.rules.problems import did_you_mean
 from tocsin.rules.spec import AlertSpec, CorrelationDoc, DetectionDoc, Extension, Meta
 from tocsin.rules.tree import text_of
@@ -68,6 +68,9 @@ def correlation_rule(
     rule = _counting_rule(doc, spec, bases, override)
     children = tuple(base for base in bases if isinstance(base, Made))
     detections = _detections(bases)
+    for detection in detections:
+        own = [name for name in (*spec.group_by, *spec.fields) if name not in spec.aliases]
+        spec = replace(spec, prefixes=as_spelled(spec.prefixes, own, detection.doc.vocabulary))
     highest = max([spec.highest, *(math.ceil(bound.gte) for bound in doc.extension.alert.severity)])
     compiled = CompiledRule(
         rule,

@@ -9,9 +9,10 @@ from tocsin.model.rule import SeverityBound
 from tocsin.rules.cases import read_cases
 from tocsin.rules.correlation_spec import read_correlation
 from tocsin.rules.document import Table
+from tocsin.rules.fields import Vocabulary
 from tocsin.rules.lint_headline import USUAL
 from tocsin.rules.params import Param, substituted
-from tocsin.rules.prefixes import read_prefixes, warn_of_unused
+from tocsin.rules.prefixes import Prefixes, as_spelled, read_prefixes, warn_of_unused
 from tocsin.rules.section import Section
 from tocsin.rules.spec import AlertSpec, Extension, severity_at
 from tocsin.sandbox import TemplateFailure, compile_template
@@ -19,8 +20,14 @@ from tocsin.sandbox import TemplateFailure, compile_template
 LONGEST_TITLE = 2_000  # characters; it is one line in a message
 
 
-def read_extension(section: Section | None, params: Mapping[str, Param], *, correlation: bool) -> Extension:
-    """The `tocsin:` key of a detection, or of a `correlation` document; params in place of `$name`."""
+def read_extension(
+    section: Section | None, params: Mapping[str, Param], vocabulary: Vocabulary | None
+) -> Extension:
+    """The `tocsin:` key of a detection; or, without a vocabulary of its own, of a `correlation` document.
+
+    Params stand in place of `$name`.
+    """
+    correlation = vocabulary is None
     if section is None:
         return Extension(params=params)
     section.node("params")  # read before, because the rest depends on them
@@ -33,11 +40,15 @@ def read_extension(section: Section | None, params: Mapping[str, Param], *, corr
     if correlation and category:
         section.wrong("category", "a correlation has no events of its own; name the category in its rules")
     networks = _substituted(section, "prefixes", params)
-    prefixes = read_prefixes(networks)
-    if counting is not None and prefixes:
-        counting = replace(counting, prefixes=prefixes)
+    prefixes: Prefixes = read_prefixes(networks)
     alert = _substituted(section, "alert", params)
     alerting = _alert(alert, counts=correlation or correlate is not None) if alert else AlertSpec()
+    if vocabulary is not None:
+        used = (*((*counting.group_by, *counting.fields) if counting else ()), *alerting.key)
+        warn_of_unused(networks, used, vocabulary)
+        prefixes = as_spelled(prefixes, used, vocabulary)
+    if counting is not None and prefixes:
+        counting = replace(counting, prefixes=prefixes)
     found = Extension(
         params=params,
         categories=category,
@@ -47,9 +58,6 @@ def read_extension(section: Section | None, params: Mapping[str, Param], *, corr
         alert=replace(alerting, severity=()) if correlate and not counting else alerting,
         tests=read_cases(section),
     )
-    if not correlation:
-        counted = (*counting.group_by, *counting.fields) if counting else ()
-        warn_of_unused(networks, (*counted, *alerting.key))
     section.done()
     return found
 

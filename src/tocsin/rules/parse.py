@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from tocsin.catalog.provider import ECS
 from tocsin.rules.correlation_spec import read_correlation, rules_said
 from tocsin.rules.document import Items, Node, Scalar, Table, read_documents
 from tocsin.rules.extension import read_extension
+from tocsin.rules.fields import Vocabulary
 from tocsin.rules.lint_keys import lint_keys
 from tocsin.rules.params import Chosen, read_params, with_params_set
 from tocsin.rules.problems import Mark, Problems
@@ -74,14 +76,15 @@ def _detection(root: Section, meta: Meta, chosen: Chosen | None) -> DetectionDoc
             problems.error(
                 param.mark, f'param "{param.name}": set is for correlations; write ${param.name} where used'
             )
-    extension = read_extension(tocsin, params, correlation=False)
+    product, taxonomy = product_of(root), taxonomy_of(root)
+    extension = read_extension(tocsin, params, Vocabulary(product, ecs=taxonomy == ECS))
     detection = _body(root, "detection", "a selection and a condition")
     selections, conditions = read_selections(detection) if detection else ({}, ())
     return DetectionDoc(
         meta=meta,
         root=root.table,
-        product=product_of(root),
-        taxonomy=taxonomy_of(root),
+        product=product,
+        taxonomy=taxonomy,
         selections=selections,
         conditions=conditions,
         generate=root.flag("generate"),
@@ -98,7 +101,7 @@ def _correlation(root: Section, meta: Meta, chosen: Chosen | None) -> Correlatio
     section = _body(changed, "correlation", "type, rules and condition")
     spec = read_correlation(section, params) if section else None
     references = _references(section) if section else ()
-    extension = read_extension(tocsin, params, correlation=True)
+    extension = read_extension(tocsin, params, None)
     if spec is not None and extension.prefixes:
         spec = replace(spec, prefixes=extension.prefixes)
     return CorrelationDoc(meta, changed.table, spec, root.flag("generate"), extension, problems, references)

@@ -12,6 +12,7 @@ from functools import lru_cache
 
 from tocsin.model.alert import Reader
 from tocsin.model.event import Event
+from tocsin.rules.fields import Vocabulary, field_of
 from tocsin.rules.leaves import LONGEST_ADDRESS
 from tocsin.rules.section import Section
 
@@ -37,13 +38,22 @@ def read_prefixes(section: Section | None) -> dict[str, int]:
     return found
 
 
-def warn_of_unused(section: Section | None, used: Iterable[str]) -> None:
+def as_spelled(prefixes: Prefixes, used: Iterable[str], vocabulary: Vocabulary) -> Prefixes:
+    """The same prefixes, of the fields as they are spelled in `used`, too: `ip` is `data.ip`."""
+    if not prefixes:
+        return prefixes
+    by_field = {field_of(name, vocabulary).key: bits for name, bits in prefixes.items()}
+    meant = {name: by_field.get(field_of(name, vocabulary).key) for name in used if name not in prefixes}
+    return {**prefixes, **{name: bits for name, bits in meant.items() if bits is not None}}
+
+
+def warn_of_unused(section: Section | None, used: Iterable[str], vocabulary: Vocabulary) -> None:
     """Note prefixes of fields that nothing groups by or counts."""
     if section is None:
         return
-    known = set(used)
+    known = {field_of(name, vocabulary).key for name in used}
     for name, entry in section.table.entries.items():
-        if name not in known:
+        if field_of(name, vocabulary).key not in known:
             section.problems.warning(
                 entry.key_mark,
                 f'nothing groups by or counts "{name}", so its prefix changes nothing; remove it',

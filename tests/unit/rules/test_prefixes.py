@@ -80,6 +80,28 @@ KEYED = """
 """
 
 
+CHAINED = f"""
+---
+title: of failures
+name: of
+correlation: {{type: event_count, rules: [failed], group-by: [data.ip], timespan: 10m, condition: {{gte: 3}}}}
+tocsin:
+{COUNTED.replace(COUNTED.strip().splitlines()[1], "")}"""
+
+
+@pytest.mark.parametrize(
+    "text", [COUNTED, VALUES, KEYED, CHAINED], ids=["group-by", "field", "key", "of rules"]
+)
+def test_a_prefix_is_of_a_field_however_it_is_spelled(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "rule.yml"
+    path.write_text(f"{HEAD}{text}".replace("{data.ip: 64}", "{ip: 64}"))
+
+    loaded = load([path])
+
+    assert loaded.ruleset.warnings == ()
+    assert [outcome.mistakes for outcome in run_cases(loaded)] == [()] * text.count("- name:")
+
+
 @pytest.mark.parametrize("text", [COUNTED, VALUES, KEYED], ids=["group-by", "field", "key"])
 def test_a_network_counts_in_place_of_its_addresses(tmp_path: Path, text: str) -> None:
     path = tmp_path / "rule.yml"
