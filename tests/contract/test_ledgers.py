@@ -123,6 +123,20 @@ def test_beyond_max_groups_the_ledgers_that_are_over_first_go(windows: Windows, 
 
 
 @pytest.mark.parametrize("spec", EVERY, ids=lambda spec: spec.state)
+def test_a_flood_of_ledgers_is_swept_though_event_time_stands_still(
+    windows: Windows, spec: WindowSpec
+) -> None:
+    few = spec._replace(max_groups=10)
+    told(windows, few, NOON, group="first")
+    assert windows.sweep("t", [few], committed_ms=NOON) == 0
+
+    flood = {f"g{n}": [Seen(NOON + 1, n)] for n in range(15)}
+    windows.observe("t", [Observations(few, {}, flood)], committed_ms=NOON)
+
+    assert windows.sweep("t", [few], committed_ms=NOON) == 6
+
+
+@pytest.mark.parametrize("spec", EVERY, ids=lambda spec: spec.state)
 def test_a_sweep_leaves_ledgers_alone_as_long_as_they_last(windows: Windows, spec: WindowSpec) -> None:
     told(windows, spec, NOON)
 

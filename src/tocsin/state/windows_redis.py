@@ -56,6 +56,8 @@ class RedisWindows:
         self._committed[tenant] = committed_ms
         kept = [one for one in seen if one.spec.ledger]
         counting = [one for one in seen if not one.spec.ledger] if kept else seen
+        for one in kept:
+            self._census(tenant, one.spec.state).seen += len(one.members)
         return [
             Counted(*call.names[number - 1], windows, size, floored)
             for call in self._calls(tenant, counting, committed_ms)
