@@ -287,11 +287,33 @@ def check(folder: Path, asked: Iterable[tuple[Chain, str]], field: str = "f") ->
     return met - {""}
 
 
+# One case for each known difference.
+SHOWN: list[tuple[Chain, str]] = [
+    (("utf16le",), "text"),
+    (("contains", "fieldref"), "text"),
+    (("contains",), "number"),
+    (("contains", "contains"), "text"),
+    (("contains", "startswith"), "text"),
+    (("exists", "all"), "true"),
+    (("expand",), "text"),
+    (("fieldref",), "empty"),
+    (("fieldref", "base64"), "text"),
+    (("re",), "empty"),
+    (("utf16",), "text"),
+    (("fieldref",), "escaped"),
+    (("fieldref", "expand"), "placeholder"),
+    (("fieldref", "cased"), "text"),
+    (("cased", "wide"), "text"),
+    (("expand", "base64"), "placeholder"),
+    (("hour",), "fraction"),
+]
+
+
 def test_every_two_modifiers_mean_what_they_mean_to_pysigma(tmp_path: Path) -> None:
     rng = random.Random(1)
-    asked = [(chain, kind) for chain in pairs() for kind in rng.sample([*VALUES], 6)]
+    asked = [(chain, kind) for chain in pairs() for kind in rng.sample([*VALUES], 5)]
 
-    met = check(tmp_path, asked)
+    met = check(tmp_path, asked + SHOWN)
 
     # What is no longer met is no difference any more, and its line can go.
     assert met == {*LOOSER, *STRICTER, *OTHER_MEANING} - ONLY_KEYWORDS
