@@ -8,8 +8,10 @@ from datetime import datetime
 import structlog
 
 from tocsin.alerts.decision import Send
-from tocsin.alerts.notice import notice
+from tocsin.alerts.escape import cut
+from tocsin.alerts.notice import NOTICE, notice
 from tocsin.app import Parts
+from tocsin.errors import RuleError
 from tocsin.loops import Signals
 from tocsin.model.notification import Delivery
 from tocsin.reload import Changes, Refused
@@ -20,6 +22,8 @@ HEARTBEAT = "tocsin_heartbeat"
 FREED = FULL - 0.05  # of maxmemory; between the two it is neither told again nor forgotten
 RULES_REFUSED = "tocsin_rules_refused"
 SHOWN_ERRORS = 10
+LONGEST_ERROR = 300
+LONGEST_ERRORS = 1_200  # together: what a message cuts off is nobody's to read
 STORE_FULL = "tocsin_store_full"
 log = structlog.get_logger()
 
@@ -61,7 +65,7 @@ class Notices:
         that dies is only logged, or two dead channels would tell each other for ever.
         """
         gone = delivery.notification
-        if gone.group_key.startswith("notice:"):
+        if gone.group_key.startswith(NOTICE):
             return
         hour = gone.created_at.replace(minute=0, second=0, microsecond=0)
         text = (
@@ -105,12 +109,9 @@ class Notices:
         if told is not None and told.as_record() == answer.as_record():
             return
         now = self._parts.clock.now()
-        shown = "\n".join(str(error) for error in answer.errors[:SHOWN_ERRORS])
-        more = len(answer.errors) - SHOWN_ERRORS
         text = (
-            f"{shown}\n{f'and {more} more' if more > 0 else ''}\n"
             f"The rules from before ({len(self._parts.ruleset.rules)}) are at work. "
-            "See all of it: tocsin rules check"
+            f"See all of it: tocsin rules check\n{_first_of(answer.errors)}"
         )
         for channel in self._everybody():
             self._put(
@@ -130,3 +131,12 @@ class Notices:
         )
         parts.outbox.put(made, send.last)
         self._signals.queued[send.channel].set()
+
+
+def _first_of(errors: Sequence[RuleError]) -> str:
+    """The first mistakes with their places, a line each, then how many more there are."""
+    shown = [cut(" ".join(str(error).split()), LONGEST_ERROR) for error in errors[:SHOWN_ERRORS]]
+    while sum(map(len, shown)) > LONGEST_ERRORS:
+        shown.pop()
+    more = len(errors) - len(shown)
+    return "\n".join([*shown, f"and {more} more"] if more else shown)

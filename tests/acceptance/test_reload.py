@@ -425,7 +425,7 @@ def test_a_refusal_that_nobody_waited_for_is_told_once_until_it_is_mended(start:
     text = script.hooks["hook"].got[-1]["alerts"][0]["annotations"]["description"]
     assert "rules.yml:10:1: level: loud" in text
     assert "and 2 more" in text
-    assert "The rules from before (1) are at work" in text
+    assert text.startswith("The rules from before (1) are at work. See all of it: tocsin rules check\n")
 
     script.at(60)
     notices.rules_read(refused("level: loud", 12))
@@ -443,6 +443,18 @@ def test_a_refusal_that_nobody_waited_for_is_told_once_until_it_is_mended(start:
     notices.rules_read(refused("level: quiet"))
     script.settle()
     script.expect("hook", told)
+
+
+def test_a_refusal_with_long_mistakes_shows_those_that_fit_and_counts_the_others(start: Start) -> None:
+    script = start()
+    notices = Notices(script.parts, Signals())
+
+    notices.rules_read(refused("x" * 5000, 12))
+    script.settle()
+
+    lines = script.hooks["hook"].got[-1]["alerts"][0]["annotations"]["description"].splitlines()
+    assert [line[:12] for line in lines[1:-1]] == [f"rules.yml:{n}:" for n in (1, 2, 3, 4)]
+    assert lines[-1] == "and 8 more"
 
 
 def quiet(timespan: str = "60s") -> str:

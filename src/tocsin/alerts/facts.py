@@ -22,7 +22,7 @@ from tocsin.model.rule import severity_rank
 MOST_ALERTS = 20
 MOST_VALUES = 10
 LONGEST_RUNBOOK = 2_000
-LONGEST_DESCRIPTION = 600
+LONGEST_DESCRIPTION = 1_500
 WARMING = (
     "warming: counted only since its rule was added or changed; it may have begun earlier, "
     "with a higher score"

@@ -14,6 +14,8 @@ from tocsin.model.alert import Alert, Evidence, Value, alert_id, fingerprint
 from tocsin.model.notification import LastNotified
 from tocsin.model.rule import Severity
 
+NOTICE = "notice:"  # how the group of every notice begins
+
 
 def notice(
     kind: str, *, channel: str, about: str, severity: Severity, title: str, text: str, now: datetime
@@ -87,7 +89,7 @@ def sample(channel: str, now: datetime) -> Send:
 def _send(alert: Alert, channel: str, now: datetime) -> Send:
     return Send(
         id=alert.id,
-        group_key=f"notice:{alert.fingerprint}",
+        group_key=f"{NOTICE}{alert.fingerprint}",
         channel=channel,
         route="tocsin",
         labels={"entity": alert.labels["entity"]},
@@ -96,4 +98,5 @@ def _send(alert: Alert, channel: str, now: datetime) -> Send:
         reason=Reason.FIRST,
         news=frozenset([alert.id]),
         last=LastNotified(at=now, sequence=1, firing={alert.id: alert.severity}),
+        unheard=frozenset([alert.id]),
     )

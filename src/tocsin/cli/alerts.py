@@ -9,14 +9,17 @@ from typing import Annotated
 import typer
 
 from tocsin.alerts.headline import title
+from tocsin.alerts.notice import NOTICE
 from tocsin.alerts.plan import plan
 from tocsin.alerts.routing_file import load_routing
 from tocsin.cli.connect import State, open_state
 from tocsin.cli.lines import print_alert, print_json
 from tocsin.cli.table import print_table
-from tocsin.clock import SystemClock, iso
+from tocsin.clock import SystemClock, iso, to_ms
 from tocsin.errors import Error
 from tocsin.model.alert import Alert
+from tocsin.model.notification import Delivery, Notification
+from tocsin.telemetry import visible
 
 app = typer.Typer(help="See what was found, and who was told.", no_args_is_help=True)
 
@@ -61,12 +64,16 @@ def show(
 ) -> None:
     """Show one alert: its evidence, and who was told of it.
 
-    Where somebody was not told, it says why. JSON is the alert alone, as a webhook gets it.
+    Where somebody was not told, it says why. JSON is the alert alone, as a webhook gets it. Of a notice
+    (what tocsin tells of itself) it shows the message, as long as the outbox has it.
 
     Example: tocsin alerts show 7ecbb4c9b631f881
     """
     with open_state(config) as state:
         alert = _named(state, alert_id)
+        if alert is None:
+            _print_notice(_notices(state, alert_id))
+            return
         if _is_json(output):
             print_json(alert)
             return
@@ -91,8 +98,8 @@ def _short_row(alert: Alert) -> tuple[str, ...]:
     return alert.id, alert.status, alert.severity, last, title(alert)
 
 
-def _named(state: State, text: str) -> Alert:
-    """The alert with this id, or the only one whose id begins so."""
+def _named(state: State, text: str) -> Alert | None:
+    """The alert with this id, or the only one whose id begins so; None where it is a notice's."""
     if alert := state.alerts.get(text):
         return alert
     found = [alert for alert in state.alerts.find(limit=10_000) if alert.id.startswith(text)]
@@ -101,7 +108,38 @@ def _named(state: State, text: str) -> Alert:
     if found:
         ids = ", ".join(alert.id for alert in found[:5])
         raise Error(f'{len(found)} alerts have an id that begins with "{text}": {ids}')
+    if _notices(state, text):
+        return None
     raise Error(f'no alert has the id "{text}"; `tocsin alerts list` shows them')
+
+
+def _notices(state: State, text: str) -> list[Delivery]:
+    """The messages of the notice with this id: tocsin's own, about no alert."""
+    return [
+        delivery
+        for delivery in state.outbox.find(limit=10_000)
+        if text
+        and delivery.notification.group_key.startswith(NOTICE)
+        and any(id_.startswith(text) for id_ in delivery.notification.alert_ids)
+    ]
+
+
+def _print_notice(deliveries: list[Delivery]) -> None:
+    typer.echo("No alert, but a notice of tocsin about itself:\n")
+    for delivery in deliveries:
+        note = delivery.notification
+        typer.echo("\n".join(visible(line) for line in _said(note).splitlines()))
+        typer.echo("")
+    rows = [(d.notification.channel, d.status, iso(to_ms(d.notification.created_at))) for d in deliveries]
+    print_table(("CHANNEL", "WHAT", "SINCE"), rows, empty="")
+
+
+def _said(note: Notification) -> str:
+    """What its message says, of whatever channel's making."""
+    if text := note.body.get("text"):
+        return str(text)
+    told = [alert.get("annotations", {}).get("description", "") for alert in note.body.get("alerts", [])]
+    return "\n".join([note.summary, *map(str, told)])
 
 
 def _told(state: State, alert: Alert) -> list[tuple[str, str, str]]:
