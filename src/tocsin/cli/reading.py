@@ -86,20 +86,18 @@ def spare_the_collector() -> None:
     gc.set_threshold(100_000, 50, 50)
 
 
-def sorted_out(arguments: Sequence[str], rules: Sequence[Path] | None) -> tuple[list[str], list[Path]]:
-    """Files of events and paths of rules: `--rules a.yml b.yml` leaves b.yml among the files."""
+def sorted_out(arguments: Sequence[str], rules: Sequence[Path] | None) -> tuple[list[str], list[Path] | None]:
+    """Files of events and paths of rules, None where no rule was asked for.
+
+    `--rules a.yml b.yml` leaves b.yml among the files.
+    """
     more = [Path(a) for a in arguments if Path(a).suffix in RULE_SUFFIXES or (a != "-" and Path(a).is_dir())]
     files = [a for a in arguments if Path(a) not in more]
     if not files:
         raise typer.BadParameter(
             "name at least one file of events, or - for standard input", param_hint="FILE"
         )
-    asked = [*(rules or []), *more]
-    if asked:
-        return files, asked
-    from tocsin.settings import shipped_rules
-
-    return files, shipped_rules()
+    return files, [*(rules or []), *more] or None
 
 
 def duration(text: str, option: str) -> timedelta:

@@ -17,13 +17,12 @@ import typer
 from tocsin.alerts.headline import title
 from tocsin.cli.lines import print_change
 from tocsin.cli.reading import Reading, duration, sorted_out, spare_the_collector
+from tocsin.cli.rules_options import OverlayFile, SiteConfig, site_rules
 from tocsin.clock import format_duration, to_ms
-from tocsin.enrichment import open_databases
 from tocsin.model.alert import Alert, Change, ChangeKind, as_record
 from tocsin.model.compiled import RuleSet
 from tocsin.model.rule import SEVERITIES, severity_rank
 from tocsin.protocols import Batch, Windows
-from tocsin.rules.load import load_rules
 from tocsin.sources.file import STDIN
 from tocsin.state.windows_memory import MemoryWindows
 from tocsin.tune.replay import Ahead, Replay
@@ -58,9 +57,8 @@ def replay(  # noqa: PLR0917 - a command's options are its parameters
     fail_on: Annotated[
         str | None, typer.Option(metavar="SEVERITY", help="Exit 1 if an alert of at least this opens.")
     ] = None,
-    overlay: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The site's overlay of the rules.")
-    ] = None,
+    overlay: OverlayFile = None,
+    config: SiteConfig = None,
     geo: Annotated[
         list[Path] | None,
         typer.Option("--geo", metavar="FILE", help="Where addresses are: a file in MaxMind's format."),
@@ -73,9 +71,9 @@ def replay(  # noqa: PLR0917 - a command's options are its parameters
 
     Example: tocsin replay logs.ndjson.gz --rules rules/auth0 --format json
     """
-    files, rule_paths = sorted_out(files, rules)
+    files, paths = sorted_out(files, rules)
     run = _Run(
-        load_rules(rule_paths, overlay=overlay, locator=open_databases(geo or [])),
+        site_rules(paths, config, overlay, geo=geo or ()).ruleset,
         as_json=_one_of(output, ("text", "json"), "--format") == "json",
         fail_rank=None if fail_on is None else severity_rank(_one_of(fail_on, SEVERITIES, "--fail-on")),
     )

@@ -76,18 +76,24 @@ def loaded_rules(
 
 
 def site_rules(
-    paths: Sequence[Path] | None, config: Path | None, overlay: Path | None, *, tried: bytes = b""
+    paths: Sequence[Path] | None,
+    config: Path | None,
+    overlay: Path | None,
+    *,
+    geo: Sequence[Path] = (),
+    tried: bytes = b"",
 ) -> Loaded:
     """The rules as this site runs them: what is not asked for by name is as its config says.
 
-    `tried` is the text of an overlay that comes after the site's.
+    `geo` are files that say where addresses are; `tried` is the text of an overlay that comes after
+    the site's.
 
     Raises:
         RuleErrors: the mistakes in them.
         ConfigError: the config is wrong.
     """
     if config is None:
-        return load(paths_or_shipped(paths), overlay=overlay, tried=tried)
+        return load(paths_or_shipped(paths), overlay=overlay, locator=open_databases(geo), tried=tried)
     from tocsin.settings import load_settings
 
     settings = load_settings(config)
@@ -96,7 +102,7 @@ def site_rules(
         overlay=overlay or settings.overlay,
         lists=settings.lists,
         trusted=settings.trusted_rules,
-        locator=open_databases(settings.geo),
+        locator=open_databases(geo or settings.geo),
         tried=tried,
     )
 

@@ -60,13 +60,13 @@ def tune(  # noqa: PLR0917 - a command's options are its parameters
     """What other values of a rule's params would have done.
 
     A row for each candidate: alerts, alerts a day (of less than a day: in all), what they are about,
-    and when the first and the last of them started. The row of the present values says "now".
+    and when the first and the last of them started. The row of the present values says "now"; of a
+    range, values that the param's bounds do not allow are left out.
 
     Example: tocsin tune failed_logins_from_ip --events logs.ndjson.gz --param threshold=5:200
     """
     files, paths = sorted_out([*(events or []), *(more or [])], rules)
-    asked = paths if rules or (more and paths) else None
-    loaded = site_rules(asked, config, overlay)
+    loaded = site_rules(paths, config, overlay)
     made = _named(rule, loaded.made)
     sweep = _sweep(made, loaded, param or [], config, overlay, allowed_lateness)
     spare_the_collector()
@@ -74,6 +74,8 @@ def tune(  # noqa: PLR0917 - a command's options are its parameters
     for batch, newest_ms in reading:
         sweep.feed(batch, newest_ms)
     rows = sweep.finish()
+    if reading.failed and not reading.events + reading.bad:
+        raise typer.Exit(1)  # nothing could be read, and that was said
     if output is Format.json:
         typer.echo(msgspec.json.format(msgspec.json.encode(_record(made, rows, reading, sweep))).decode())
     else:
@@ -97,7 +99,9 @@ def _sweep(
     paths = _files(made, loaded)
     candidates = []
     for values in combinations(params, asked, _threshold_param(params, threshold)):
-        tried = site_rules(paths, config, overlay, tried=overlay_of(made.doc.meta.written_id or made.doc.meta.label, values))
+        tried = site_rules(
+            paths, config, overlay, tried=overlay_of(made.doc.meta.written_id or made.doc.meta.label, values)
+        )
         candidates.append(Candidate(values, _named(made.compiled.rule.name, tried.made)))
     return Sweep(candidates, lateness=duration(lateness, "--allowed-lateness"))
 

@@ -17,7 +17,7 @@ _LADDER = (0.25, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 5.0, 10.0)  # of what 
 
 
 def combinations(params: Mapping[str, Param], asked: Sequence[str], default: str) -> list[dict[str, str]]:
-    """Every combination of the values asked for, in order; the values as texts, by param.
+    """Every combination of the values asked for, and of the present ones; the values as texts, by param.
 
     Where nothing was asked, a ladder around what the param `default` says now.
 
@@ -28,12 +28,32 @@ def combinations(params: Mapping[str, Param], asked: Sequence[str], default: str
     if not texts:
         texts = [(default, _ladder(params[default]))] if default in params else []
     if not texts:
-        raise TuneError("the rule has no param that sets its threshold; name one: --param NAME=5:200")
-    values = {name: _values(name, written, params) for name, written in texts}
+        raise TuneError(_nothing_to_try(params))
+    values = {name: _with_now(_values(name, written, params), params[name]) for name, written in texts}
     found = [dict(zip(values, each, strict=True)) for each in product(*values.values())]
     if len(found) > MOST:
         raise TuneError(f"{len(found)} combinations are too many to compare; ask for at most {MOST}")
     return found
+
+
+def _nothing_to_try(params: Mapping[str, Param]) -> str:
+    if params:
+        first = next(iter(params))
+        return f"no param of the rule sets its threshold; name one of {', '.join(params)}: --param {first}=…"
+    return (
+        "the rule has no params to try; give it one, tocsin: {params: {threshold: {default: 20}}}, "
+        "and write $threshold in its condition"
+    )
+
+
+def _with_now(values: Sequence[str], param: Param) -> list[str]:
+    """The values, and the present one to compare them with; numbers in order."""
+    now = ", ".join(param.texts)
+    found = list(dict.fromkeys([*values, *([] if "," in now else [now])]))
+    try:
+        return sorted(found, key=float)
+    except ValueError:
+        return found
 
 
 def overlay_of(rule_id: str, values: Mapping[str, str]) -> bytes:
@@ -81,7 +101,8 @@ def _range(name: str, written: str, param: Param) -> list[str]:
         raise TuneError(
             f"--param {name}={written}: a range is two numbers, the lower first, and maybe a step: 5:200:5"
         )
-    low, high = max(bounds[0], _bound(param.least, -math.inf)), min(bounds[1], _bound(param.most, math.inf))
+    least, most = _bound(param.least, -math.inf), _bound(param.most, math.inf)
+    low, high = max(bounds[0], least), min(bounds[1], most)
     if low > high:
         within = " and ".join(
             filter(None, (param.least and f"at least {param.least}", param.most and f"at most {param.most}"))
@@ -89,14 +110,13 @@ def _range(name: str, written: str, param: Param) -> list[str]:
         raise TuneError(f"--param {name}={written}: {name} must be {within}")
     whole = all(bound == int(bound) for bound in bounds)
     if len(bounds) == 3:  # noqa: PLR2004
-        count = min(int((high - low) / bounds[2] + 1e-9), MOST) + 1
-        numbers = [low + step * bounds[2] for step in range(count)]
+        count = min(int((bounds[1] - bounds[0]) / bounds[2] + 1e-9), 10 * MOST) + 1
+        numbers = [bounds[0] + step * bounds[2] for step in range(count)]
+        numbers = [number for number in numbers if low <= number <= high]
     elif whole and high - low < STEPS:
         numbers = [low + step for step in range(int(high - low) + 1)]
     else:
-        now = param.shown  # what it would do beside what it does
-        here = [float(now)] if isinstance(now, int | float) and low <= now <= high else []
-        numbers = sorted([*_spread(low, high), *here])
+        numbers = _spread(low, high)
     return [_shown(number, whole=whole) for number in numbers]
 
 

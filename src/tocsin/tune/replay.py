@@ -28,6 +28,7 @@ Item = TypeVar("Item")
 
 _AT_MS = itemgetter(0)  # of an instant
 
+LONGEST_RUN_ON_MS = 60_000
 # At one instant an alert ends before another begins, and begins before it grows worse.
 _RANK = {ChangeKind.RESOLVED: 0, ChangeKind.MERGED: 1, ChangeKind.OPENED: 2, ChangeKind.RAISED: 3}
 
@@ -79,10 +80,14 @@ class Replay:
         return told
 
     def finish(self, until_ms: int | None = None) -> list[Change]:
-        """The end of input: event time stops at the newest event plus the lateness, or at `until_ms`."""
+        """The end of input: event time runs on for the lateness, a minute at most, or to `until_ms`.
+
+        A minute is what a live service waits for as well. More would be made up: of a lateness of days
+        whatever watches for silence would tell that the file ended.
+        """
         if self._newest_ms == NEVER_MS:
             return []
-        end_ms = self._newest_ms + self._lateness_ms
+        end_ms = self._newest_ms + min(self._lateness_ms, LONGEST_RUN_ON_MS)
         return self._pass(max(end_ms, end_ms if until_ms is None else until_ms) + 1)
 
     def _pass(self, watermark_ms: int) -> list[Change]:

@@ -82,7 +82,7 @@ def test_without_a_param_the_threshold_is_tried_around_its_value(files: tuple[st
     [
         ("threshold=2:5", ["2", "3", "4", "5"]),
         ("threshold=1:4", ["2", "3", "4"]),
-        ("threshold=2:50:20", ["2", "22", "42"]),
+        ("threshold=2:50:20", ["2", "3", "22", "42"]),
         ("threshold=3,3", ["3"]),
     ],
 )
@@ -116,7 +116,7 @@ def test_as_json_it_says_the_same(files: tuple[str, str]) -> None:
             ["--param", "threshold=60:90"],
             "--param threshold=60:90: threshold must be at least 2 and at most 50",
         ),
-        (["--param", "threshold=2:50:0.01"], "401 combinations are too many to compare; ask for at most 400"),
+        (["--param", "threshold=2:50:0.1"], "481 combinations are too many to compare; ask for at most 400"),
     ],
 )
 def test_a_mistake_is_told(files: tuple[str, str], options: Sequence[str], message: str) -> None:
@@ -124,6 +124,29 @@ def test_a_mistake_is_told(files: tuple[str, str], options: Sequence[str], messa
 
     assert isinstance(result.exception, Error)
     assert str(result.exception) == message
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        (
+            "params: {window: {default: 10m}}\n    correlate: {type: event_count, timespan: $window, ",
+            "no param of the rule sets its threshold; name one of window: --param window=…",
+        ),
+        (
+            "correlate: {type: event_count, timespan: 10m, ",
+            "the rule has no params to try; give it one, tocsin: {params: {threshold: {default: 20}}}, "
+            "and write $threshold in its condition",
+        ),
+    ],
+)
+def test_a_rule_without_a_param_for_its_threshold_is_told(
+    files: tuple[str, str], params: str, message: str
+) -> None:
+    head = RULE.partition("    params:")[0]
+    Path(files[0]).write_text(f"{head}    {params}condition: {{gte: 3}}}}\n")
+
+    assert str(_run(files).exception) == message
 
 
 def test_a_rule_that_nobody_knows_is_told(files: tuple[str, str]) -> None:
