@@ -135,8 +135,10 @@ def test_a_mistake_is_told(files: tuple[str, str], options: Sequence[str], messa
         ),
         (
             "correlate: {type: event_count, timespan: 10m, ",
-            "the rule has no params to try; give it one, tocsin: {params: {threshold: {default: 20}}}, "
-            "and write $threshold in its condition",
+            (
+                "the rule has no params to try; give it one, tocsin: {params: {threshold: {default: 20}}}, "
+                "and write $threshold in its condition"
+            ),
         ),
     ],
 )
