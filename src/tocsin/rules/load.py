@@ -73,7 +73,8 @@ def load(
 ) -> Loaded:
     """As `load_rules`, with the tests that stand in the files.
 
-    `tried` is the text of an overlay that comes after the site's.
+    `tried` is the text of an overlay that comes after the site's, which may then speak of rules that
+    are not in these files.
     `some_missing`: other files, known to be missing, may hold the rules that nobody here knows.
     """
     site = read_overlay(overlay, tried)
@@ -84,7 +85,8 @@ def load(
         problems = Problems(path.as_posix())
         told.append(problems)
         docs += _read(path, problems, site, unread)
-    site.check_names([doc.meta for doc in docs if not isinstance(doc, FilterDoc)], unread)
+    if not tried:  # of a rule's own files; the site's overlay speaks of all its rules
+        site.check_names([doc.meta for doc in docs if not isinstance(doc, FilterDoc)], unread)
     found_lists = {name: _read_list(path, told) for name, path in (lists or {}).items()}
     check_unique(docs)
     known = Known(catalog or lookup, found_lists, tuple(trusted), locator)

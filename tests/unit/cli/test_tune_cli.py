@@ -90,6 +90,30 @@ def test_values_are_a_range_or_a_list(files: tuple[str, str], written: str, valu
     assert [row[0] for row in _rows(_run(files, "--param", written))] == values
 
 
+@pytest.mark.parametrize(
+    "said",
+    ["other: {enabled: false}", "'o*': {params: {most: 9}}", "failed: {params: {threshold: 9}}"],
+)
+def test_what_a_site_says_of_other_rules_is_no_mistake(
+    files: tuple[str, str], tmp_path: Path, said: str
+) -> None:
+    other = RULE.replace("Failed logins", "Other failures").replace("name: failed", "name: other")
+    (tmp_path / "other.yml").write_text(other.replace("threshold", "most"))
+    (tmp_path / "overlay.yml").write_text(said)
+
+    result = _run(
+        files,
+        str(tmp_path / "other.yml"),
+        "--overlay",
+        str(tmp_path / "overlay.yml"),
+        "--param",
+        "threshold=2,6",
+    )
+
+    assert result.exit_code == 0, result
+    assert {"2", "6"} <= {row[0] for row in _rows(result)}
+
+
 def test_as_json_it_says_the_same(files: tuple[str, str]) -> None:
     told = json.loads(_run(files, "--param", "threshold=3,6", "--format", "json").stdout)
 
