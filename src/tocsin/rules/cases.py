@@ -13,6 +13,7 @@ from tocsin.rules.problems import Mark, did_you_mean
 from tocsin.rules.section import Section
 
 MOST_EVENTS = 100_000  # of one line of events
+_OF_AN_EVENT = dict.fromkeys(("at", "every", "repeat", "provider"), "each of its events")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,7 @@ def _case(section: Section) -> Case:
         section.problems.error(section.mark, "the test has no expect; write [] where no alert may open")
     events = tuple(_events(within) for within in section.sections("events", "an event line"))
     expect = tuple(_expected(within) for within in section.sections("expect", "an expected alert"))
-    section.done()
+    section.done(_OF_AN_EVENT)
     return Case(name, section.problems.file, section.mark, events, expect)
 
 

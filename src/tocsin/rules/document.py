@@ -20,6 +20,7 @@ from tocsin.rules.yaml_mistakes import told_of
 
 MAX_BYTES = 1024 * 1024
 MAX_DEPTH = 64
+MOST_LOST = 50  # documents of a file that an alias or a tag makes unreadable: the rest is not read then
 OPEN = "$"  # what `param` begins with where there is no value; no param is called so
 LONGEST_NUMBER = 30  # characters; a longer run of digits is an id, not a number
 
@@ -218,6 +219,8 @@ class _Builder:
         self._problems = problems
         self._documents = _List(Mark(1, 1))
         self._stack: list[_List | _Map] = [self._documents]
+        self._is_lost = False  # the document that is being read
+        self._lost = 0
 
     @property
     def documents(self) -> list[Node]:
@@ -243,7 +246,11 @@ class _Builder:
             self._stack[-1].add(node)
         elif isinstance(event, yaml.AliasEvent):
             told = f"*{event.anchor} is an alias in YAML, which is not allowed"
-            self._stop(event, f"{told}; text that begins with * needs quotes")
+            self._lose(event, f"{told}; text that begins with * needs quotes")
+            self._stack[-1].add(Scalar(f"*{event.anchor}", _mark(event.start_mark)))
+        elif isinstance(event, yaml.DocumentEndEvent) and self._is_lost:
+            self._is_lost = False
+            self._documents.items.pop()
 
     def _open(self, event: yaml.CollectionStartEvent) -> None:
         if len(self._stack) > MAX_DEPTH:
@@ -258,7 +265,17 @@ class _Builder:
 
     def _refuse_tag(self, event: yaml.ScalarEvent | yaml.CollectionStartEvent) -> None:
         told = f"{event.tag} is a tag in YAML, which is not allowed"
-        self._stop(event, f"{told}; text that begins with ! needs quotes")
+        self._lose(event, f"{told}; text that begins with ! needs quotes")
+
+    def _lose(self, event: yaml.Event, message: str) -> None:
+        """The document cannot be understood; those after it can."""
+        if self._is_lost:
+            return
+        self._lost += 1
+        if self._lost >= MOST_LOST:
+            self._stop(event, message)
+        self._is_lost = True
+        self._problems.error(_mark(event.start_mark), message)
 
     def _stop(self, event: yaml.Event, message: str) -> None:
         self._problems.error(_mark(event.start_mark), message)

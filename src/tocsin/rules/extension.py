@@ -17,6 +17,11 @@ from tocsin.rules.section import Section
 from tocsin.rules.spec import AlertSpec, Extension, severity_at
 from tocsin.sandbox import TemplateFailure, compile_template
 
+_CORRELATE, _CORRELATION = "tocsin.correlate", "correlation"
+_COUNTING = ("allow_missing", "group-by", "timespan", "condition", "field")
+_OF_AN_ALERT = dict.fromkeys(
+    ("context", "for", "key", "labels", "resolve_after", "runbook", "severity"), "tocsin.alert"
+)
 LONGEST_TITLE = 2_000  # characters; it is one line in a message
 
 
@@ -58,7 +63,7 @@ def read_extension(
         alert=replace(alerting, severity=()) if correlate and not counting else alerting,
         tests=read_cases(section),
     )
-    section.done()
+    section.done({**_OF_AN_ALERT, **dict.fromkeys(_COUNTING, _CORRELATION if correlation else _CORRELATE)})
     return found
 
 

@@ -112,10 +112,19 @@ def _alerts(made: Made) -> str:
         return "at every event that matches"
     correlation, bounds = made.compiled.correlation, made.spec.bounds
     later = correlation is not None and correlation.spec.closes
+    if later and _waits_for_its_window(made.spec):
+        return "when the window closes: the timespan after its first event"
     if not _is_count(made.spec):
         return "when its time is past, as late events may change it" if later else "as soon as it is true"
     told = " and ".join(f"{_WORDS[name]} {number:g}" for name, number in bounds.pairs)
     return f"when the count is {told}" + (", decided when the window ends" if later else "")
+
+
+def _waits_for_its_window(spec: CorrelationSpec) -> bool:
+    """Whether what it asks, less of something or nothing, is known only when a whole window is over."""
+    return not _is_count(spec) and (
+        spec.type == "temporal" or (CORRELATIONS[spec.type].sigma and not spec.bounds.monotone)
+    )
 
 
 def _is_count(spec: CorrelationSpec) -> bool:

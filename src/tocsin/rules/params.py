@@ -94,7 +94,7 @@ def _read_param(name: str, section: Section, root: Table, chosen: Chosen | None)
         return _param(name, Section(node, f'param "{name}"', section.problems), root, mark, chosen)
     if isinstance(node, Scalar | Items):
         shown = node.text if isinstance(node, Scalar) else "[…]"
-        section.problems.error(node.mark, f'param "{name}" is a map; write {name}: {{default: {shown}}}')
+        section.problems.error(node.mark, f'param "{name}" must be a map; write {name}: {{default: {shown}}}')
     else:
         section.problems.error(mark, f'param "{name}" has no default; write {name}: {{default: VALUE}}')
     return Param(name, (_left_open(name, mark),), mark)

@@ -10,6 +10,8 @@ from tocsin.rules.durations import duration_meant
 from tocsin.rules.problems import Mark, Problems, did_you_mean
 from tocsin.rules.yaml_mistakes import spaceless
 
+NOWHERE: Mapping[str, str] = {}
+
 
 class Section:
     """A map under reading. Every getter answers the default where the key is absent or wrong.
@@ -148,10 +150,11 @@ class Section:
             if key not in self._asked:
                 yield key, entry
 
-    def done(self) -> None:
-        """Report unknown keys."""
+    def done(self, elsewhere: Mapping[str, str] = NOWHERE) -> None:
+        """Report unknown keys; `elsewhere` says of those that stand in the wrong place where they belong."""
         for key, entry in self.rest():
-            hint = did_you_mean(key, dict.fromkeys(self._asked))
+            place = elsewhere.get(key)
+            hint = f"it belongs into {place}" if place else did_you_mean(key, dict.fromkeys(self._asked))
             if (
                 self.table.flow
                 and isinstance(entry.node, Scalar)

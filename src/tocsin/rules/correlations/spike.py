@@ -63,7 +63,7 @@ class Own(NamedTuple):
 def read(reading: Reading) -> Counting | None:
     """The buckets, what they are compared with, and how much more is too much."""
     before = len(reading.section.problems.errors)
-    bucket_ms = timespan(reading.section, "bucket")
+    bucket_ms, _ = timespan(reading.section, "bucket"), reading.section.has("baseline")  # a key all the same
     past = _past(reading.section, bucket_ms) if bucket_ms else None
     within = condition_of(reading, EXAMPLE)
     if within is None:
