@@ -1,16 +1,19 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import pytest
 
 from tocsin.alerts.decision import Hold, Plan, Reason
 from tocsin.alerts.plan import notification_id, plan
 from tocsin.alerts.route import Route
+from tocsin.alerts.routing_file import load_routing
 from tocsin.clock import from_ms, to_ms
 from tocsin.model.notification import LastNotified
 from tocsin.model.silence import Silence, parse_matcher
 
+SHIPPED = Path(__file__).parents[3] / "alerts" / "routing.yml"
 T0 = from_ms(1_700_000_000_000)
 SECOND = timedelta(seconds=1)
 DAY = timedelta(days=1)
@@ -345,3 +348,36 @@ def test_three_dots_group_every_alert_by_itself(opened):
     sends = desk.at(0, opened(1, rule="a", labels={}), opened(2, rule="b", labels={})).sends
 
     assert [len(send.firing) for send in sends] == [1, 1]
+
+
+def test_a_wave_of_low_alerts_is_one_message_of_the_shipped_routes_and_their_ends_another(opened):
+    desk = Desk(load_routing(SHIPPED, ["soc"]))
+    quarter, hour = 900, 3600
+    wave = [
+        opened(number, at=10 * number, severity="low", labels=_low(f"user:u{number}"))
+        for number in range(1, 41)
+    ]
+    assert desk.at(450, *wave).sends == []
+
+    (one,) = desk.at(10 + quarter, *wave).sends
+    assert (one.reason, len(one.firing), one.labels) == (Reason.FIRST, 40, {"rule": "limit_wc", "tenant": ""})
+
+    over = [ended(alert, at=hour) for alert in wave]
+    assert desk.at(hour + 60, *over).sends == []
+    (end,) = desk.at(10 + quarter + 4 * hour, *over).sends
+    assert (end.reason, len(end.resolved)) == (Reason.RESOLVED, 40)
+
+
+def test_a_low_alert_that_gets_worse_is_told_with_the_others_of_its_entity_at_once(opened):
+    desk = Desk(load_routing(SHIPPED, ["soc"]))
+    low = opened(1, severity="low", labels=_low("user:eve"))
+    assert desk.at(60, low).sends == []
+
+    low.severity, low.labels["severity"] = "high", "high"
+    (one,) = desk.at(61, low).sends
+
+    assert one.labels == {"entity": "user:eve"}
+
+
+def _low(entity: str) -> dict[str, str]:
+    return {"rule": "limit_wc", "severity": "low", "tenant": "", "entity": entity}

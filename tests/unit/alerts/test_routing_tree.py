@@ -105,7 +105,10 @@ def test_two_routes_with_the_same_matchers_have_different_names(written):
 def test_the_shipped_file_tells_the_terminal_and_groups_by_entity():
     root = load_routing(SHIPPED, {"terminal"})
 
-    assert {route.group for route in [root, *root.routes] if route.channels} == {"{}"}
+    (low,) = routes_of(root, {"severity": "low"})
+    assert {route.group for route in [root, *root.routes] if route.channels} == {"{}", low.group}
+    assert low.group_by == ("rule", "tenant")
+    assert (low.group_wait, low.group_interval) == (timedelta(minutes=15), timedelta(hours=4))
     assert routes_of(root, {"severity": "informational"})[0].channels == ()
     assert root.channels == ("terminal",)
     assert root.group_by == ("entity",)
@@ -155,7 +158,8 @@ def test_the_commented_example_in_the_shipped_file_is_right_too(written):
 
     root = load_routing(written(text), CHANNELS)
 
-    assert [route.channels for route in root.routes] == [(), ("oncall", "mail"), ("oncall",)]
+    channels = [route.channels for route in root.routes]
+    assert channels == [(), ("oncall", "mail"), ("oncall",), ("mail", "oncall", "soc", "terminal")]
 
 
 @pytest.mark.parametrize(
