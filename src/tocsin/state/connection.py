@@ -130,10 +130,10 @@ class Store:
         except (redis.ConnectionError, redis.TimeoutError) as exc:
             raise StoreUnavailable(f"{self.shown}: cannot be reached ({exc}); is the server up?") from exc
         except (OutOfMemoryError, ReadOnlyError) as exc:
-            raise StoreUnavailable(f"{self.shown}: takes no writes now ({exc})") from exc
+            raise StoreUnavailable(f"{self.shown}: takes no writes now ({_said(exc)})") from exc
         except ResponseError as exc:
-            if str(exc).startswith(_NOT_NOW):
-                raise StoreUnavailable(f"{self.shown}: not now ({exc})") from exc
+            if _said(exc).startswith(_NOT_NOW):
+                raise StoreUnavailable(f"{self.shown}: not now ({_said(exc)})") from exc
             raise
 
     def check_durable(self, *, unsafe: bool = False) -> None:
@@ -185,6 +185,11 @@ class Store:
             digest = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
             self._sources[name] = (text, digest)
         return self._sources[name]
+
+
+def _said(exc: ResponseError) -> str:
+    """What the server said; of a pipeline the client puts the command before it, strangers' texts and all."""
+    return str(exc).rpartition(" of pipeline caused error: ")[2]
 
 
 def _read_script(name: str) -> str:

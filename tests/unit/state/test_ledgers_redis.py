@@ -144,6 +144,15 @@ def test_groups_that_are_expected_cost_nothing_while_nothing_is_due(store: Store
     assert len(RedisWindows(store).due("t", [spec], watermark_ms=NOON + SPAN + 1, committed_ms=NOON)) == 2
 
 
+def test_a_server_that_takes_no_writes_now_is_away_and_no_event_is_to_blame(store: Store) -> None:
+    store.client.config_set("min-replicas-to-write", 1)
+    try:
+        with pytest.raises(StoreUnavailable, match="NOREPLICAS"):
+            see(RedisWindows(store), 0, 2)
+    finally:
+        store.client.config_set("min-replicas-to-write", 0)
+
+
 @contextmanager
 def cut_off(parts: int, of: int) -> Iterator[None]:
     """The connection breaks when so many parts of what is written to ledgers have been sent."""
