@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated
@@ -16,7 +16,6 @@ from tocsin.cli.table import print_table
 from tocsin.errors import TuneError
 from tocsin.rules.load import Loaded
 from tocsin.rules.made import Made
-from tocsin.rules.params import Param
 from tocsin.rules.problems import did_you_mean
 from tocsin.rules.spec import FilterDoc
 from tocsin.tune.candidates import combinations, overlay_of
@@ -68,7 +67,12 @@ def tune(  # noqa: PLR0917 - a command's options are its parameters
     files, paths = sorted_out([*(events or []), *(more or [])], rules)
     loaded = site_rules(paths, config, overlay)
     made = _named(rule, loaded.made)
-    sweep = _sweep(made, loaded, param or [], config, overlay, allowed_lateness)
+    paths = _files(made, loaded)
+    candidates = []
+    for values in combinations(made.doc.extension.params, param or [], _threshold_param(made)):
+        tried = site_rules(paths, config, overlay, tried=overlay_of(_written(made), values))
+        candidates.append(Candidate(values, _named(made.compiled.rule.name, tried.made)))
+    sweep = Sweep(candidates, lateness=duration(allowed_lateness, "--allowed-lateness"))
     spare_the_collector()
     reading = Reading(files, sweep.ruleset, "tune")
     for batch, newest_ms in reading:
@@ -86,28 +90,14 @@ def tune(  # noqa: PLR0917 - a command's options are its parameters
     raise typer.Exit(1 if reading.failed else 0)
 
 
-def _sweep(
-    made: Made,
-    loaded: Loaded,
-    asked: Sequence[str],
-    config: Path | None,
-    overlay: Path | None,
-    lateness: str,
-) -> Sweep:
-    params = made.doc.extension.params
-    threshold = made.compiled.rule.threshold
-    paths = _files(made, loaded)
-    candidates = []
-    for values in combinations(params, asked, _threshold_param(params, threshold)):
-        tried = site_rules(
-            paths, config, overlay, tried=overlay_of(made.doc.meta.written_id or made.doc.meta.label, values)
-        )
-        candidates.append(Candidate(values, _named(made.compiled.rule.name, tried.made)))
-    return Sweep(candidates, lateness=duration(lateness, "--allowed-lateness"))
+def _written(made: Made) -> str:
+    """How an overlay names the rule."""
+    return made.doc.meta.written_id or made.doc.meta.label
 
 
-def _threshold_param(params: Mapping[str, Param], threshold: float | None) -> str:
+def _threshold_param(made: Made) -> str:
     """The param that sets the threshold, as far as its value shows; empty when none does."""
+    params, threshold = made.doc.extension.params, made.compiled.rule.threshold
     fitting = [name for name, param in params.items() if threshold is not None and param.shown == threshold]
     return "threshold" if "threshold" in fitting else next(iter(fitting), "")
 
