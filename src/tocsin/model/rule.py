@@ -9,6 +9,7 @@ from typing import Literal
 
 Severity = Literal["informational", "low", "medium", "high", "critical"]
 SEVERITIES: tuple[Severity, ...] = ("informational", "low", "medium", "high", "critical")
+OWN_LABELS = ("rule", "severity", "tenant", "entity")  # every alert has them, whatever its rule says
 
 
 def severity_rank(severity: str) -> int:

@@ -13,6 +13,7 @@ from tocsin.rules.correlations.kind import CorrelationSpec
 from tocsin.rules.document import Node, Scalar, Table, scalars
 from tocsin.rules.lint_headline import headline_told
 from tocsin.rules.lint_keys import lint_fields, lint_keys
+from tocsin.rules.lint_labels import lint_labels
 from tocsin.rules.lint_values import lint_selection
 from tocsin.rules.params import REFERENCE
 from tocsin.rules.problems import Mark, nearest
@@ -32,10 +33,12 @@ def lint(docs: Sequence[Doc]) -> None:
                 _product(doc)
                 _counting(doc, doc.extension.correlate)
                 _params(doc)
+                _labels(doc)
             case CorrelationDoc():
                 _counted_rules(doc)
                 _counting(doc, doc.correlation)
                 _params(doc)
+                _labels(doc)
             case FilterDoc():
                 _values(doc)
                 _product(doc)
@@ -44,7 +47,7 @@ def lint(docs: Sequence[Doc]) -> None:
 def _values(doc: DetectionDoc | FilterDoc) -> None:
     params = doc.extension.params if isinstance(doc, DetectionDoc) else ()
     for entry in doc.selections.values():
-        lint_selection(entry.node, doc.problems, params)
+        lint_selection(entry.node, doc.problems, params, nulls=doc.taxonomy != "ecs")
     if doc.taxonomy != "ecs":
         lint_fields(doc.product, doc.root, [entry.node for entry in doc.selections.values()], doc.problems)
 
@@ -57,6 +60,13 @@ def _product(doc: DetectionDoc | FilterDoc) -> None:
             _mark_at(doc.root, "logsource", "product"),
             f'no provider is called "{doc.product}", so no event can match; did you mean "{meant}"?',
         )
+
+
+def _labels(doc: DetectionDoc | CorrelationDoc) -> None:
+    extension = doc.root.entries.get("tocsin")
+    alert = extension.node.entries.get("alert") if extension and isinstance(extension.node, Table) else None
+    if alert is not None and isinstance(alert.node, Table):
+        lint_labels(alert.node, doc.problems)
 
 
 def _counted_rules(doc: CorrelationDoc) -> None:

@@ -32,19 +32,22 @@ class Item(NamedTuple):
     values: tuple[Scalar, ...]
 
 
-def lint_selection(node: Node, problems: Problems, params: Container[str]) -> None:
-    """Warn of what stands in a selection; `params` are the names of its rule's params."""
+def lint_selection(node: Node, problems: Problems, params: Container[str], *, nulls: bool = True) -> None:
+    """Warn of what stands in a selection; `params` are the names of its rule's params.
+
+    `nulls`: an event may hold a null, which is there; in the ECS view it is absent.
+    """
     match node:
         case Table(entries):
-            _map([*_items(entries)], problems, params)
+            _map([*_items(entries)], problems, params, nulls=nulls)
         case Items(items=members):
             for member in members:
-                lint_selection(member, problems, params)
+                lint_selection(member, problems, params, nulls=nulls)
         case Scalar():
             _keyword(node, problems, params)
 
 
-def _map(items: list[Item], problems: Problems, params: Container[str]) -> None:
+def _map(items: list[Item], problems: Problems, params: Container[str], *, nulls: bool) -> None:
     alike: dict[str, list[Item]] = defaultdict(list)
     for item in items:
         alike[item.field].append(item)
@@ -56,21 +59,22 @@ def _map(items: list[Item], problems: Problems, params: Container[str]) -> None:
             if not item.field and not item.chain.expand:
                 _spaceless(scalar, problems)
         if item.field:
-            _of_field(item, others, problems)
+            _of_field(item, others, problems, nulls=nulls)
     _elements(items, problems)
     for some in alike.values():
         if len(some) > 1:
             _nothing_between(some, problems)
 
 
-def _of_field(item: Item, others: list[Item], problems: Problems) -> None:
+def _of_field(item: Item, others: list[Item], problems: Problems, *, nulls: bool) -> None:
     dotted = dotted_told(item.field, item.chain)
     if dotted:
         problems.warning(item.entry.key_mark, dotted)
     _nothing(item, problems)
     _once_boolean(item, problems)
-    _not_there(item, others, problems)
-    _null_exists(item, others, problems)
+    _not_there(item, others, problems, nulls=nulls)
+    if nulls:
+        _null_exists(item, others, problems)
     for scalar in item.values:
         for tell in (pattern_told, address_told, time_told):
             told = tell(item.field, item.chain, scalar)
@@ -150,7 +154,7 @@ def _once_boolean(item: Item, problems: Problems) -> None:
             problems.warning(scalar.mark, f"{told}; write {meant}, or '{scalar.text}' in quotes for the text")
 
 
-def _not_there(item: Item, others: list[Item], problems: Problems) -> None:
+def _not_there(item: Item, others: list[Item], problems: Problems, *, nulls: bool) -> None:
     """`neq` holds where the field is missing, too, unless another item of the same field asks for it."""
     if not item.chain.neq or any(value.is_null for value in item.values):
         return
@@ -158,6 +162,8 @@ def _not_there(item: Item, others: list[Item], problems: Problems) -> None:
         return
     way_out = f'add null to its values, or "{item.field}|neq: null" beside it, if the field must be there'
     if any(other.chain.kind == "exists" for other in others):
+        if not nulls:
+            return
         told = f'"{item.field}|exists: true" is true of a null, too, and so is this neq'
     else:
         told = f'neq is also true of an event without "{item.field}"'

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from tocsin.model.rule import Severity
 from tocsin.rules.document import Scalar, Table, read_documents
+from tocsin.rules.lint_labels import lint_labels
 from tocsin.rules.params import Chosen
 from tocsin.rules.problems import Mark, Problems, did_you_mean
 from tocsin.rules.section import Section
@@ -151,6 +152,7 @@ def _override(section: Section, mark: Mark) -> Override:
     names = tuple(params.table.entries) if params else ()
     if section.has("level") and section.has("severity"):
         section.wrong("severity", "level and severity are the same here; keep level")
+    lint_labels(section.table, section.problems)
     found = Override(
         mark=mark,
         enabled=section.flag("enabled", default=True),
