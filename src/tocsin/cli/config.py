@@ -142,6 +142,7 @@ def _check_templates(settings: Settings, report: Report) -> None:
 
 def _check_rules(settings: Settings, report: Report) -> None:
     from tocsin.rules.load import load
+    from tocsin.rules.reach import unread_told
 
     if any(name.split(".")[0] in ("lists", "trusted_rules") for name in report.wrong):
         return  # what they lack is no mistake of the rules
@@ -155,6 +156,10 @@ def _check_rules(settings: Settings, report: Report) -> None:
     ).ruleset
     report.warnings += [str(warning) for warning in rules.warnings]
     report.counted.append(_count(len(rules.rules), "rule"))
+    if "rules" not in report.wrong and "sources" not in report.wrong:
+        for name, source in settings.sources.items():
+            if told := unread_told(rules, source.provider, f"sources.{name}"):
+                report.warnings.append(placed(settings.document, ("sources", name), told))
 
 
 def _check_secrets(where: str, model: BaseModel, report: Report) -> None:

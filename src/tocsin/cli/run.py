@@ -20,6 +20,7 @@ from tocsin.app import Parts, build
 from tocsin.cli.connect import settings_of
 from tocsin.cli.demo import Demo, demo_settings, unhurried, welcome
 from tocsin.errors import StoreError
+from tocsin.rules.reach import unread_told
 from tocsin.service import Service
 from tocsin.settings import Listen
 
@@ -114,6 +115,9 @@ def _greet(parts: Parts, address: Listen) -> None:
              sources=[source.name for source in parts.sources])  # fmt: skip
     for warning in parts.ruleset.warnings:
         log.warning("rule.warning", warning=str(warning))
+    for name, source in parts.settings.sources.items():
+        if told := unread_told(parts.ruleset, source.provider, f"sources.{name}"):
+            log.warning("source.unread", source=name, warning=told)
 
 
 def _check_level(level: str) -> None:

@@ -183,6 +183,27 @@ def test_a_wrong_channel_hides_no_missing_secret_of_another(
     assert any("SLACK_WEBHOOK_URL is not set" in warning for warning in report.warnings)
 
 
+@pytest.mark.parametrize(
+    ("rules", "is_told"),
+    [("[shipped]", True), ("[shipped, shipped/ecs]", False), ("[shipped, rules]", False)],
+)
+def test_a_source_that_no_rule_reads_is_a_warning_with_its_line(
+    folder: Path, rules: str, is_told: bool
+) -> None:
+    edit(folder / "tocsin.yml", "rules: [shipped]", f"rules: {rules}")
+    edit(folder / "tocsin.yml", "type: auth0_stream", "type: ecs_stream")
+    (folder / "rules/own.yml").write_text("title: any\ndetection: {s: {a: b}, condition: s}\n")
+
+    report = check_config(folder / "tocsin.yml")
+
+    told = [warning for warning in report.warnings if "no rule reads" in warning]
+    assert report.errors == []
+    assert len(told) == is_told
+    for warning in told:
+        assert warning.startswith(f"{folder}/tocsin.yml:")
+        assert "sources.auth0 (they are ecs's); write rules: [shipped, shipped/ecs]" in warning
+
+
 def test_an_open_receiver_is_refused_with_its_line(folder: Path) -> None:
     edit(folder / "tocsin.yml", "127.0.0.1:8080", "0.0.0.0:8080")
 
