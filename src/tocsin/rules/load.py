@@ -19,7 +19,7 @@ from tocsin.rules.names import Names, Unread, check_unique
 from tocsin.rules.overlay import Overlay, read_overlay
 from tocsin.rules.parse import parse_file
 from tocsin.rules.problems import Mark, Problems
-from tocsin.rules.scope import Catalog
+from tocsin.rules.scope import Catalog, Listed
 from tocsin.rules.spec import Doc, FilterDoc
 
 SUFFIXES = (".yml", ".yaml")
@@ -145,7 +145,11 @@ def _read_list(path: Path, told: list[Problems]) -> tuple[str, ...]:
     except UnicodeDecodeError:
         problems.error(Mark(1, 1), "the list is not UTF-8; save it as UTF-8")
         return ()
-    return tuple(text for line in lines if (text := line.split("#", 1)[0].strip()))
+    return tuple(
+        Listed.at(text, f"{path.as_posix()}:{number}")
+        for number, line in enumerate(lines, 1)
+        if (text := line.split("#", 1)[0].strip())
+    )
 
 
 def _in_order(errors: Iterable[RuleError]) -> list[RuleError]:

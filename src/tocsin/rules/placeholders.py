@@ -7,7 +7,8 @@ from itertools import product
 
 from tocsin.rules.document import Scalar
 from tocsin.rules.modifiers import Chain
-from tocsin.rules.scope import Scope
+from tocsin.rules.problems import ListedMark, Mark
+from tocsin.rules.scope import Listed, Scope
 
 _PLACEHOLDER = re.compile(r"%([A-Za-z0-9_.-]+)%")
 MOST_EXPANDED = 100_000  # texts that one value may stand for
@@ -37,11 +38,18 @@ def _filled(value: Scalar, chain: Chain, scope: Scope) -> list[Scalar]:
         )
         return []
     literal = (lambda text: text) if chain.kind in ("re", "cidr") else _escaped
-    texts = []
+    filled = []
     for chosen in product(*choices):
         between = [literal(text) for text in chosen]
-        texts.append("".join(a + b for a, b in zip(pieces[::2], [*between, ""], strict=True)))
-    return [Scalar(text, value.mark) for text in texts]
+        text = "".join(a + b for a, b in zip(pieces[::2], [*between, ""], strict=True))
+        filled.append(Scalar(text, _mark(value, chosen)))
+    return filled
+
+
+def _mark(value: Scalar, chosen: tuple[str, ...]) -> Mark:
+    """Where the value stands, and of what a list file said, where that does."""
+    places = [text.place for text in chosen if isinstance(text, Listed)]
+    return ListedMark(value.mark.line, value.mark.column, " and ".join(places)) if places else value.mark
 
 
 def _escaped(text: str) -> str:

@@ -87,6 +87,12 @@ class Mark(msgspec.Struct, frozen=True, gc=False):
     column: int
 
 
+class ListedMark(Mark, frozen=True, gc=False):
+    """The place of a value that was filled in from a list file; `listed` is the place there."""
+
+    listed: str
+
+
 class Problems:
     """The mistakes of one file."""
 
@@ -97,11 +103,16 @@ class Problems:
 
     def error(self, mark: Mark, message: str) -> None:
         """Note what stops the load."""
-        self.errors.append(RuleError(self.file, mark.line, mark.column, message))
+        self.errors.append(RuleError(self.file, mark.line, mark.column, _located(mark, message)))
 
     def warning(self, mark: Mark, message: str) -> None:
         """Note what does not."""
-        self.warnings.append(RuleError(self.file, mark.line, mark.column, message, severity="warning"))
+        told = _located(mark, message)
+        self.warnings.append(RuleError(self.file, mark.line, mark.column, told, severity="warning"))
+
+
+def _located(mark: Mark, message: str) -> str:
+    return f"{mark.listed}: {message}" if isinstance(mark, ListedMark) else message
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:

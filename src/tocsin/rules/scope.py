@@ -30,6 +30,20 @@ class Catalog(Protocol):
         """The known code most like this one."""
 
 
+class Listed(str):
+    """A text of a list file; `place` is its `file:line`."""
+
+    __slots__ = ("place",)
+    place: str
+
+    @classmethod
+    def at(cls, text: str, place: str) -> Listed:
+        """The text, knowing where it stands."""
+        listed = cls(text)
+        listed.place = place
+        return listed
+
+
 @dataclass
 class Scope:
     """One document's surroundings. `refused` collects what RE2 does not run, which stops the rule."""
