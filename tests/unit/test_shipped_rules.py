@@ -45,8 +45,8 @@ TAG = re.compile(r"attack\.(t\d{4}(\.\d{3})?|[a-z]+(-[a-z]+)*)")
 
 @pytest.fixture(scope="module")
 def written() -> dict[str, dict[str, Any]]:
-    """What the files say, as plain YAML, by file name."""
-    return {file.stem: yaml.safe_load(file.read_text()) for file in FILES}
+    """The rule that alerts of each file, as plain YAML, by file name: of a chain the first document."""
+    return {file.stem: _documents(file)[0] for file in FILES}
 
 
 def test_all_load_together_without_a_warning() -> None:
@@ -54,15 +54,24 @@ def test_all_load_together_without_a_warning() -> None:
 
     assert loaded.ruleset.warnings == ()
     assert loaded.ruleset.not_running == {}
-    assert len(loaded.ruleset.rules) == len(FILES) >= LEAST_RULES
+    assert len([rule for rule in loaded.ruleset.rules if rule.alerts]) == len(FILES) >= LEAST_RULES
 
 
 def test_ids_names_and_titles_are_unique_and_a_file_is_called_like_its_rule(
     written: Mapping[str, Mapping[str, Any]],
 ) -> None:
     assert {stem: rule["name"] for stem, rule in written.items()} == {name: name for name in NAMES}
-    assert len({str(UUID(rule["id"])) for rule in written.values()}) == len(FILES)
+    every = [rule for file in FILES for rule in _documents(file)]
+    assert len({str(UUID(rule["id"])) for rule in every}) == len(every)
     assert len({rule["title"] for rule in written.values()}) == len(FILES)
+
+
+@pytest.mark.parametrize("file", FILES, ids=NAMES)
+def test_what_a_chain_counts_is_called_after_it_and_alerts_of_nothing(file: Path) -> None:
+    for rule in _documents(file)[1:]:
+        assert rule["name"].startswith(f"{file.stem}_")
+        assert not {"level", "falsepositives"} & {*rule}
+        assert not {"alert", "tests"} & {*rule["tocsin"]}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -82,8 +91,10 @@ def test_a_rule_has_every_part(name: str, written: Mapping[str, Mapping[str, Any
         "tags",
     ):
         assert rule[part], part
-    assert rule["logsource"] in LOGSOURCES[_file(name).parent.name]
-    assert rule.get("taxonomy", "") == ("ecs" if _file(name).parent.name == "ecs" else "")
+    for found in _detections(_file(name)):
+        assert found["logsource"] in LOGSOURCES[_file(name).parent.name]
+        assert found.get("taxonomy", "") in ("", "ecs")
+        assert (_file(name).parent.name != "ecs") or found["taxonomy"] == "ecs"
     assert all(TAG.fullmatch(tag) for tag in rule["tags"])
     assert any(tag.startswith("attack.t") for tag in rule["tags"])
     assert UUID(rule["id"]).version == 4
@@ -95,11 +106,13 @@ def test_a_rule_has_every_part(name: str, written: Mapping[str, Mapping[str, Any
 
 @pytest.mark.parametrize("file", FILES, ids=NAMES)
 def test_a_threshold_is_bounded_explained_and_argued(file: Path) -> None:
-    text = file.read_text()
-    tocsin = yaml.safe_load(text)["tocsin"]
-    if "correlate" not in tocsin:
-        return
+    for text in file.read_text().split("\n---\n"):
+        tocsin = yaml.safe_load(text)["tocsin"]
+        if "correlate" in tocsin:
+            _is_argued(text, tocsin)
 
+
+def _is_argued(text: str, tocsin: Mapping[str, Any]) -> None:
     assert re.search(r"\n    params:\n        # ", text), "a comment says where the default comes from"
     for knob in tocsin["params"].values():
         assert knob["help"]
@@ -144,19 +157,36 @@ def test_the_tests_show_it_firing_and_quiet(name: str) -> None:
 
 def _mistakes(text: str) -> Iterator[tuple[str, str]]:
     """The file with one number a step off, or another severity: (what, text)."""
+    documents = text.split("\n---\n")
+    for place, document in enumerate(documents):
+        for what, wrong in _mistakes_of(document):
+            yield what, "\n---\n".join([*documents[:place], wrong, *documents[place + 1 :]])
+
+
+def _mistakes_of(text: str) -> Iterator[tuple[str, str]]:
+    yield from _other_level(text)
     for key, step in (("default", 1), ("default", -1)):
         found = re.search(rf"\b{key}: (\d+), min", text)
         if found:
             yield f"{key} {step:+}", text.replace(found[0], f"{key}: {int(found[1]) + step}, min")
+    share = re.search(r"\bfailing: {default: ([\d.]+)", text)
+    for step in (0.01, -0.01) if share else ():
+        yield f"failing {step:+}", text.replace(share[0], f"failing: {{default: {float(share[1]) + step:.2f}")
     found = re.search(r"window: {default: (\w+)", text)
+    if found is None and re.search(r"(?m)^correlation:", text):
+        return  # what a chain counts has the windows
     key = "window: {default: " if found else "resolve_after: "
     found = found or re.search(r"resolve_after: (\w+)", text)
     assert found
     seconds = int(parse_duration(found[1]).total_seconds())
     for step in (-1,) if "bucket:" in text else (1, -1):  # triggers of buckets are whole buckets apart
         yield f"{key}{step:+}s", text.replace(found[0], f"{key}{seconds + step}s")
+
+
+def _other_level(text: str) -> Iterator[tuple[str, str]]:
     level = re.search(r"^level: (\w+)$", text, re.MULTILINE)
-    assert level
+    if level is None:
+        return  # a chain alerts, and not what it counts
     other = "low" if level[1] == "informational" else "informational"
     yield "level", text.replace(level[0], f"level: {other}")
 
@@ -171,25 +201,27 @@ def test_the_tests_in_the_file_notice_a_number_that_is_off_by_one(name: str, tmp
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_tests_in_the_file_notice_a_detection_that_matches_everything(name: str, tmp_path: Path) -> None:
-    text = re.sub(r"\b(when|of): ([^{,}\n][^,}\n]*)", r"\1: any or (\2)", _file(name).read_text())
-    text = re.sub(r"(?m)^        after: .*$", "        after: any", text)
-    field = EVERYTHING[_file(name).parent.name]
     wrong = tmp_path / "wrong.yml"
-    wrong.write_text(
-        re.sub(
-            r"(?m)^    condition: .*$",
-            f"    any:\n        {field}|exists: true\n    condition: any or 1 of them",
-            text,
-            count=1,
-        )
-    )
+    field = EVERYTHING[_file(name).parent.name]
+    texts = _file(name).read_text().split("\n---\n")
+    wrong.write_text("\n---\n".join(_of_everything(text, field) for text in texts))
 
     assert _mistaken(load([wrong]))
 
 
+def _of_everything(text: str, field: str) -> str:
+    """The document with a detection that matches every event, as every step and part of it does."""
+    if not re.search(r"(?m)^detection:", text):
+        return text
+    text = re.sub(r"\b(when|of): ([^{,}\n][^,}\n]*)", r"\1: any or (\2)", text)
+    text = re.sub(r"(?m)^        after: .*$", "        after: any", text)
+    matching = f"    any:\n        {field}|exists: true\n    condition: any or 1 of them"
+    return re.sub(r"(?m)^    condition: .*$", matching, text, count=1)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_the_title_of_an_alert_renders_in_a_line(name: str) -> None:
-    (compiled,) = load([_file(name)]).ruleset.rules
+    (compiled,) = (rule for rule in load([_file(name)]).ruleset.rules if rule.alerts)
     group = dict.fromkeys(compiled.rule.group_by, "<group>")
 
     title = render(compile_template(compiled.rule.headline), {"score": 20, "group": group, "timespan": "10m"})
@@ -238,13 +270,21 @@ def test_the_readme_lists_every_rule_with_its_severity(written: Mapping[str, Map
     assert {name: level for name, _, _, level in lines} == {n: rule["level"] for n, rule in written.items()}
     for name, file, fires_at, _ in lines:
         assert f"{_file(name).parent.name}/{name}" == file
-        params = written[name]["tocsin"].get("params", {})
-        for param in params.values():
+        params = [rule["tocsin"].get("params", {}) for rule in _documents(_file(name))]
+        for param in (param for some in params for param in some.values()):
             assert str(param["default"]) in fires_at, name
 
 
 def _file(name: str) -> Path:
     return FILES[NAMES.index(name)]
+
+
+def _documents(file: Path) -> list[dict[str, Any]]:
+    return list(yaml.safe_load_all(file.read_text()))
+
+
+def _detections(file: Path) -> list[dict[str, Any]]:
+    return [rule for rule in _documents(file) if "detection" in rule]
 
 
 def _mistaken(loaded: Loaded) -> dict[str, tuple[str, ...]]:

@@ -8,6 +8,7 @@ from itertools import dropwhile
 
 from tocsin.model.place import Locator
 from tocsin.rules.compile import correlation_rule
+from tocsin.rules.correlations import CORRELATIONS
 from tocsin.rules.detections import Detection
 from tocsin.rules.document import Scalar
 from tocsin.rules.made import Base, Made
@@ -19,6 +20,16 @@ DEEPEST = 10  # correlations of a chain
 _FURTHEST = 50  # correlations that are followed down before the chain is given up
 
 Path = tuple[CorrelationDoc, ...]
+
+
+def is_told(doc: DetectionDoc) -> bool:
+    """Whether who names a detection means its `correlate`: one that only stands there, as it is not Sigma's.
+
+    Of Sigma's own types the shorthand is a detection with a correlation beside it, and its name is
+    the detection's for every other tool, too.
+    """
+    spec = doc.extension.correlate
+    return spec is not None and not CORRELATIONS[spec.type].sigma
 
 
 class Chains:
@@ -47,10 +58,27 @@ class Chains:
 
     def rule_of(self, doc: CorrelationDoc) -> Made | None:
         """The rule of a correlation, None after a mistake; one that is only counted does not alert."""
-        made = self._found[id(doc)]
+        return self._heard(doc, self._found[id(doc)])
+
+    def own_rule(self, doc: DetectionDoc) -> Made | None:
+        """What a detection's own `correlate` says, None after a mistake; silent where it is only counted."""
+        made = self._own(doc)
+        return self._heard(doc, made) if is_told(doc) else made
+
+    def _heard(self, doc: CorrelationDoc | DetectionDoc, made: Made | None) -> Made | None:
         silent = id(doc) in self.counted and not doc.generate and id(doc) not in self.generating
         silent = silent or not self._site.of(doc.meta).enabled
         return replace(made, compiled=replace(made.compiled, alerts=False)) if made and silent else made
+
+    def _own(self, doc: DetectionDoc) -> Made | None:
+        detection, spec = self._detections.get(id(doc)), doc.extension.correlate
+        if id(doc) not in self._found and detection is not None and spec is not None:
+            override = self._site.of(doc.meta)
+            self._found[id(doc)] = correlation_rule(doc, spec, [detection], override, self._locator)
+        return self._found.get(id(doc))
+
+    def _counted(self, doc: DetectionDoc) -> Base | None:
+        return self._own(doc) if is_told(doc) else self._detections.get(id(doc))
 
     def _make(self, doc: CorrelationDoc, path: Path) -> Made | None:
         if id(doc) not in self._found:
@@ -74,7 +102,7 @@ class Chains:
         if doc.generate or (doc.correlation is not None and doc.correlation.generate):
             self.generating.add(id(meant))
         if isinstance(meant, DetectionDoc):
-            return self._detections.get(id(meant))  # None: it has a mistake of its own, told already
+            return self._counted(meant)  # None: it has a mistake of its own, told already
         if any(meant is above for above in path):
             around = [above.meta.label for above in dropwhile(lambda above: above is not meant, path)]
             circle = " -> ".join([*around, meant.meta.label])

@@ -27,7 +27,7 @@ def matchers_of(spec: CorrelationSpec, bases: Sequence[Base], locator: Locator |
     seen = kind.seen
     if seen is None:
         return tuple(found)
-    shown = range(len(found)) if kind.shows is None else (range(len(found))[kind.shows],)
+    shown = _shown(bases) or range(len(found)) if kind.shows is None else (range(len(found))[kind.shows],)
     return tuple(
         replace(
             matcher,
@@ -35,6 +35,15 @@ def matchers_of(spec: CorrelationSpec, bases: Sequence[Base], locator: Locator |
             shown=step in shown,
         )
         for step, matcher in enumerate(found)
+    )
+
+
+def _shown(bases: Sequence[Base]) -> tuple[int, ...]:
+    """The sequences among what is counted: who got in is not to drown among those who did not."""
+    return tuple(
+        place
+        for place, base in enumerate(bases)
+        if isinstance(base, Made) and base.spec is not None and base.spec.type == "sequence"
     )
 
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from tocsin.model.place import Locator
-from tocsin.rules.chains import Chains
-from tocsin.rules.compile import correlation_rule, plain_rule
+from tocsin.rules.chains import Chains, is_told
+from tocsin.rules.compile import plain_rule
 from tocsin.rules.detections import Detection, check_filter, compile_detection
 from tocsin.rules.document import Scalar, Table
 from tocsin.rules.made import Made
@@ -123,12 +123,12 @@ class Linker:
         correlate = doc.extension.correlate
         found: list[Made] = []
         if correlate is not None:
-            made = correlation_rule(doc, correlate, [detection], override, self._known.locator)
+            made = self._chains.own_rule(doc)
             found += [made] if made else []
         counted = correlate is not None or id(doc) in self._chains.counted
         generates = (
             doc.generate
-            or id(doc) in self._chains.generating
+            or (id(doc) in self._chains.generating and not is_told(doc))
             or (correlate is not None and correlate.generate)
         )
         if not counted or generates:

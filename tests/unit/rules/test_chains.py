@@ -389,3 +389,55 @@ def test_a_childs_threshold_is_what_its_parent_counts_so_it_begins_anew(tmp_path
     assert state_of(counts % 2, counts % 3) == state_of(counts % 2, counts % 4)
     assert state_of(counts % 2, counts % 3) != state_of(counts % 5, counts % 3)
     assert state_of(said % "and", counts % 2) != state_of(said % "or", counts % 2)
+
+
+RATIO_AND_USERS = """
+title: Several users fail
+name: several
+logsource: {product: auth0}
+detection:
+    failed: {data.type: fp}
+    condition: failed
+tocsin:
+    correlate:
+        {type: shape, per: data.user_name, group-by: [data.ip], timespan: 10m, condition: {values: {gte: 3}}}
+---
+title: Most fail
+name: most
+logsource: {product: auth0}
+detection:
+    failed: {data.type: fp}
+    ok: {data.type: s}
+    condition: failed or ok
+tocsin:
+    correlate:
+        type: ratio
+        of: failed
+        over: failed or ok
+        group-by: [data.ip]
+        timespan: 10m
+        condition: {gte: 0.8, min_count: 3}
+---
+title: Both
+name: both
+level: high
+correlation: {type: temporal, rules: [several, most], group-by: [data.ip], timespan: 1s}
+"""
+
+
+@pytest.mark.parametrize(
+    ("generate", "alerting"), [("", ["both"]), ("generate: true\n", ["both", "most", "several"])]
+)
+def test_a_chain_counts_a_correlate_that_sigma_has_not(
+    tmp_path: Path, generate: str, alerting: list[str]
+) -> None:
+    file = tmp_path / "both.yml"
+    file.write_text(RATIO_AND_USERS + generate)
+
+    rules = load_rules([file]).rules
+
+    assert sorted(rule.rule.name for rule in rules if rule.alerts) == alerting
+    assert sorted(rule.rule.name for rule in rules) == ["both", "most", "several"]
+    (both,) = (rule for rule in rules if rule.rule.name == "both")
+    states = {rule.correlation.spec.state for rule in rules if rule is not both and rule.correlation}
+    assert {matcher.of for matcher in both.matchers} == states

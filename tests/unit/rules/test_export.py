@@ -92,7 +92,9 @@ def _again(tmp_path: Path, *texts: str, lists: dict[str, Path] | None = None) ->
 
 
 def _is_sigma(made: Made) -> bool:
-    return made.spec is None or (CORRELATIONS[made.spec.type].sigma and not made.spec.steps)
+    spec = made.spec
+    own = spec is None or (CORRELATIONS[spec.type].sigma and not spec.steps and not spec.prefixes)
+    return own and all(_is_sigma(child) for child in made.children)
 
 
 def _of_sigma(found: set[Moment], shipped: Loaded) -> set[Moment]:
