@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,10 @@ import pytest
 from tocsin.errors import RuleErrors
 from tocsin.rules.load import load
 
+from .conftest import does_match
+
+README = Path(__file__).parents[3] / "rules" / "README.md"
+VIPS = "\ufeff# the board\n\nann@example.com\nb*b@example.com   # with a star\n"
 HEAD = "title: one\nname: one\nlogsource: {product: auth0}\n"
 
 
@@ -46,3 +52,46 @@ def test_a_bad_value_of_the_rule_itself_names_no_list(tmp_path: Path) -> None:
     (one,) = told(tmp_path, "ip|cidr: 84.1.0.1/16", "a\n")
 
     assert "names.txt" not in one
+
+
+def _vips(folder: Path, *changes: tuple[str, str]) -> Callable[[str, str], bool]:
+    """The example of rules/README.md, with the list that it speaks of."""
+    (block,) = re.findall(r"```yml\n(detection:.*?%vips%.*?)```", README.read_text(), re.DOTALL)
+    for before, after in changes:
+        assert before in block
+        block = block.replace(before, after)
+    (folder / "rule.yml").write_text(HEAD + block)
+    (folder / "vips.txt").write_text(VIPS, encoding="utf-8")
+    ruleset = load([folder / "rule.yml"], lists={"vips": folder / "vips.txt"}).ruleset
+    return lambda user, agent: does_match(ruleset, {"type": "fp", "user_name": user, "user_agent": agent})
+
+
+@pytest.mark.parametrize(
+    ("user", "agent", "found"),
+    [
+        ("ann@example.com", "curl/8", True),
+        ("b*b@example.com", "curl/8", True),
+        ("bob@example.com", "curl/8", False),
+        ("ann@example.com", "helpdesk/2", False),
+        ("ann@example.com", "Kiosk/1", False),
+        ("ann@example.com", "old helpdesk/2", True),
+    ],
+)
+def test_a_list_and_a_param_stand_for_their_texts(tmp_path: Path, user: str, agent: str, found: bool) -> None:
+    matches = _vips(tmp_path)
+
+    assert matches(user, agent) is found
+
+
+def test_the_place_of_expand_among_the_modifiers_changes_nothing(tmp_path: Path) -> None:
+    matches = _vips(tmp_path, ("startswith|expand", "expand|startswith"))
+
+    assert not matches("ann@example.com", "helpdesk/2")
+    assert matches("ann@example.com", "old helpdesk/2")
+
+
+def test_a_star_beside_the_placeholder_is_a_wildcard(tmp_path: Path) -> None:
+    matches = _vips(tmp_path, ("'%vips%'", "'%vips%*'"))
+
+    assert matches("ann@example.com.au", "curl/8")
+    assert not matches("bob@example.com.au", "curl/8")
