@@ -12,7 +12,7 @@ from tocsin.rules.correlations.counting import HIGHEST_COUNT, Bounds
 from tocsin.rules.correlations.kind import CorrelationSpec
 from tocsin.rules.document import Node, Scalar, Table, scalars
 from tocsin.rules.lint_headline import headline_told
-from tocsin.rules.lint_keys import lint_fields, lint_keys
+from tocsin.rules.lint_keys import lint_events, lint_fields, lint_keys, lint_logsource, lint_names
 from tocsin.rules.lint_labels import lint_labels
 from tocsin.rules.lint_values import lint_selection
 from tocsin.rules.params import REFERENCE
@@ -27,10 +27,14 @@ def lint(docs: Sequence[Doc]) -> None:
     """Warn of values that can never match, of thresholds that always or never do, and of what is unused."""
     for doc in docs:
         lint_keys(doc.root, doc.problems)
+        lint_names(doc.root, doc.problems)
         match doc:
             case DetectionDoc():
                 _values(doc)
                 _product(doc)
+                if doc.taxonomy != "ecs":
+                    lint_logsource(doc.root, doc.problems)
+                    lint_events(doc.product, doc.root, doc.problems)
                 _counting(doc, doc.extension.correlate)
                 _params(doc)
                 _labels(doc)

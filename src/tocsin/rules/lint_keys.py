@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 
 from tocsin.catalog.provider import PROVIDERS
-from tocsin.rules.document import Items, Node, Table, scalars
-from tocsin.rules.problems import LONGEST_NAME, Mark, Problems, meant_by
+from tocsin.rules.document import Items, Node, Scalar, Table, scalars
+from tocsin.rules.problems import LONGEST_NAME, Mark, Problems, did_you_mean, meant_by, nearest
 
 # Sigma 2.1's own, and ours.
 TOP_KEYS = (
@@ -31,11 +31,25 @@ FIELDS: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 NEAR = 0.85  # nearer than a name that is known to be wrong: these may be meant
 MOST_KEYS = 200  # of one map that are compared
+MOST_EVENTS = 100  # of one document that are compared
 MOST_FIELDS = 200  # of one document that are compared
+EVENT_KEYS = ("at", "repeat", "every", "provider")  # of an event in a test, beside its record's fields
+STATUSES = ("stable", "test", "experimental", "deprecated", "unsupported")
+# Where fields are named that group, are counted, or are shown.
+_NAMING = (
+    ("correlation", "group-by"),
+    ("correlation", "condition", "field"),
+    ("tocsin", "correlate", "group-by"),
+    ("tocsin", "correlate", "condition", "field"),
+    ("tocsin", "correlate", "field"),
+    ("tocsin", "alert", "key"),
+    ("tocsin", "alert", "context"),
+)
+_NETWORKS = ("prefix", "cidr", "network", "subnet")
 
 
 def lint_keys(root: Table, problems: Problems) -> None:
-    """Warn of keys of a document, and of its logsource, that are nearly known ones."""
+    """Warn of keys of a document, and of its logsource, that are nearly known ones; of an unknown status."""
     _near(root, TOP_KEYS, "the rule", problems)
     if "condition" in root.entries:
         message = "condition belongs into detection; indent it below, like the selections"
@@ -43,25 +57,88 @@ def lint_keys(root: Table, problems: Problems) -> None:
     logsource = root.entries.get("logsource")
     if logsource is not None and isinstance(logsource.node, Table):
         _near(logsource.node, LOGSOURCE_KEYS, "logsource", problems)
+    status = root.entries.get("status")
+    if status is not None and isinstance(status.node, Scalar):
+        text = status.node.text
+        if text and text.casefold() not in STATUSES:
+            problems.warning(status.node.mark, f'unknown status "{text}"; {did_you_mean(text, STATUSES)}')
+
+
+def lint_logsource(root: Table, problems: Problems) -> None:
+    """Warn of a detection that does not say whose events it reads."""
+    logsource = root.entries.get("logsource")
+    if logsource is None or (isinstance(logsource.node, Scalar) and logsource.node.is_null):
+        told = "without a logsource the rule reads every event of every product"
+        problems.warning(root.mark, f"{told}; write logsource: {{product: auth0}}")
+
+
+def lint_names(root: Table, problems: Problems) -> None:
+    """Warn of modifiers where only names of fields stand, so that the field is never there."""
+    for written, mark in islice(_named(root), MOST_FIELDS):
+        name, piped, modifier = written.partition("|")
+        if piped:
+            told = f'"{written}" is read as the name of a field, which takes no modifier here; write "{name}"'
+            more = f", and tocsin.prefixes: {{{name}: 64}} for networks" if modifier in _NETWORKS else ""
+            problems.warning(mark, told + more)
+
+
+def lint_events(product: str, root: Table, problems: Problems) -> None:
+    """Warn of keys of events in the rule's tests that are nearly fields of the product's records."""
+    known = FIELDS.get(product, ())
+    for event in islice(_events(root), MOST_EVENTS if known else 0):
+        if "provider" in event.entries:
+            continue
+        for key, entry in islice(event.entries.items(), MOST_KEYS):
+            near = None if key in known or key in EVENT_KEYS else _nearest(key, (*EVENT_KEYS, *known))
+            if near is not None and near not in event.entries:
+                problems.warning(
+                    entry.key_mark, f'no {product} record has a field "{key}"; did you mean "{near}"?'
+                )
+
+
+def _events(root: Table) -> Iterator[Table]:
+    """The events of a rule's tests."""
+    for test in _tables(_at(root, "tocsin", "tests")):
+        yield from _tables(_at(test, "events"))
+
+
+def _tables(node: Node | None) -> Iterator[Table]:
+    if isinstance(node, Items):
+        yield from (item for item in node.items if isinstance(item, Table))
+
+
+def _at(node: Node | None, *path: str) -> Node | None:
+    """What stands at the path; None where nothing does."""
+    for key in path:
+        entry = node.entries.get(key) if isinstance(node, Table) else None
+        node = entry.node if entry else None
+    return node
 
 
 def lint_fields(product: str, root: Table, selections: Iterable[Node], problems: Problems) -> None:
-    """Warn of fields that no record of the provider has, and that are nearly one it has.
+    """Warn of fields that no record of the provider has.
 
-    They are asked about in `selections`; below `tocsin` they group, are counted or shown.
+    Of those asked about in `selections` only where they are nearly one it has: a provider may say
+    more one day, and then they match. Those that group, are counted or shown must be there now.
     """
     known = FIELDS.get(product, ())
     prefix = PROVIDERS[product].prefix if known else ""
     told: set[str] = set()
-    for written, mark in islice(chain(_asked(selections), _named(root)), MOST_FIELDS if known else 0):
+    asked = ((written, mark, True) for written, mark in _asked(selections))
+    named = ((written, mark, False) for written, mark in _named(root))
+    for written, mark, is_asked in islice(chain(asked, named), MOST_FIELDS if known else 0):
         top = written.removeprefix(prefix).replace("{}", "").partition(".")[0]
-        if top in told or top in known or not top or top[0] == "$" or top == "tocsin":
+        if top in told or top in known or not top or top[0] == "$" or top == "tocsin" or "|" in top:
             continue
-        told.add(top)
-        near = _nearest(top, known)
+        near = _nearest(top, known) if is_asked else nearest(top, known)
         if near is not None:
-            message = f'no {product} record has a field "{top}", so it is never there; did you mean "{near}"?'
-            problems.warning(mark, message)
+            way_out = f'did you mean "{near}"?'
+        elif is_asked:
+            continue
+        else:
+            way_out = f"write one of its own, like {prefix}ip"
+        told.add(top)
+        problems.warning(mark, f'no {product} record has a field "{top}", so it is never there; {way_out}')
 
 
 def _asked(selections: Iterable[Node]) -> Iterator[tuple[str, Mark]]:
@@ -76,17 +153,10 @@ def _asked(selections: Iterable[Node]) -> Iterator[tuple[str, Mark]]:
 
 def _named(root: Table) -> Iterator[tuple[str, Mark]]:
     """The fields that group, that are counted, and that are gathered as evidence."""
-    for path in (("correlate", "group-by"), ("correlate", "condition", "field"), ("alert",)):
-        node: Node | None = root
-        for key in ("tocsin", *path):
-            entry = node.entries.get(key) if isinstance(node, Table) else None
-            node = entry.node if entry else None
-        if isinstance(node, Table):  # of an alert
-            below = [node.entries[key].node for key in ("key", "context") if key in node.entries]
-        else:
-            below = [node] if node is not None else []
-        for one in below:
-            yield from ((scalar.text, scalar.mark) for scalar in scalars(one))
+    for path in _NAMING:
+        node = _at(root, *path)
+        if node is not None:
+            yield from ((scalar.text, scalar.mark) for scalar in scalars(node))
 
 
 def _near(table: Table, known: tuple[str, ...], name: str, problems: Problems) -> None:

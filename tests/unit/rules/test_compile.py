@@ -392,7 +392,7 @@ WARNINGS = [
         "the condition is true at the first event already; raise its threshold, or drop the correlation",
     ),
     (
-        _counted("{gte: 2, field: data.x}"),
+        _counted("{gte: 2, field: data.ip}"),
         "event_count counts events and ignores field; use value_count, or remove it",
     ),
     ("# nothing\n", "the file holds no rule"),

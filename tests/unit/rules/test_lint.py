@@ -217,7 +217,7 @@ def test_a_correlation_that_says_nothing(tmp_path: Path, counting: str, message:
         "type: event_count, condition: {lt: 5}",
         "type: event_count, condition: {neq: 1}",
         "type: event_count, condition: {eq: 1}",
-        "type: value_count, group-by: [ip], condition: {gte: 2, field: [ip, u]}",
+        "type: value_count, group-by: [ip], condition: {gte: 2, field: [ip, user_name]}",
     ],
 )
 def test_a_correlation_that_says_something(tmp_path: Path, counting: str) -> None:
@@ -379,6 +379,121 @@ def test_a_field_that_groups_is_counted_or_shown_is_judged_like_one_that_is_aske
     assert [message.partition(": ")[2].partition(", so")[0] for message in told(tmp_path, text)] == [
         f'{never} "hostnam"', f'{never} "usr_name"', f'{never} "client_di"', f'{never} "user_agnet"',
     ]  # fmt: skip
+
+
+NEVER = "so it is never there"
+BY_NETWORK = "tocsin.prefixes: {data.ip: 64} for networks"
+NO_SOURCE = "without a logsource the rule reads every event of every product"
+NO_MODIFIER = "is read as the name of a field, which takes no modifier here"
+
+
+@pytest.mark.parametrize(
+    ("counting", "alert", "messages"),
+    [
+        (
+            "type: event_count, group-by: [data.ipp], condition: {gte: 5}",
+            "{}",
+            [f'no auth0 record has a field "ipp", {NEVER}; did you mean "ip"?'],
+        ),
+        (
+            "type: event_count, condition: {gte: 5}",
+            "{context: [data.usr]}",
+            [f'no auth0 record has a field "usr", {NEVER}; did you mean "user_id"?'],
+        ),
+        (
+            "type: value_count, condition: {gte: 5, field: data.xyzzy}",
+            "{}",
+            [f'no auth0 record has a field "xyzzy", {NEVER}; write one of its own, like data.ip'],
+        ),
+        (
+            "type: first_seen, field: data.zzz, group-by: [ip], learn: 1h",
+            "{}",
+            [f'no auth0 record has a field "zzz", {NEVER}; write one of its own, like data.ip'],
+        ),
+        (
+            "type: event_count, group-by: [data.ip|prefix], condition: {gte: 5}",
+            "{}",
+            [f'"data.ip|prefix" {NO_MODIFIER}; write "data.ip", and {BY_NETWORK}'],
+        ),
+        (
+            "type: event_count, group-by: [data.user_name|cased], condition: {gte: 5}",
+            "{}",
+            [f'"data.user_name|cased" {NO_MODIFIER}; write "data.user_name"'],
+        ),
+        ("type: event_count, group-by: [data.details.xyzzy.usr], condition: {gte: 5}", "{}", []),
+        ("type: event_count, group-by: [tocsin.category], condition: {gte: 5}", "{}", []),
+    ],
+)
+def test_a_name_that_no_record_has_neither_groups_nor_is_counted_or_shown(
+    tmp_path: Path, counting: str, alert: str, messages: list[str]
+) -> None:
+    text = _counted(counting, alert)
+    if counting.startswith("type: first_seen"):
+        text = text.replace("timespan: 1m, ", "")
+
+    assert [message.partition(": ")[2] for message in told(tmp_path, text)] == messages
+
+
+def test_a_field_of_another_product_is_nobodys_business(tmp_path: Path) -> None:
+    text = _counted("type: event_count, group-by: [TargetUserName], condition: {gte: 5}")
+
+    assert "TargetUserName" not in "".join(told(tmp_path, text.replace("product: auth0", "product: windows")))
+
+
+def test_a_modifier_groups_in_no_correlation(tmp_path: Path) -> None:
+    text = _selection("{u: x}") + (
+        "---\ntitle: c\ncorrelation: {type: event_count, rules: [one], group-by: [ip|cidr], timespan: 1h, "
+        "condition: {gte: 2}}\n"
+    )
+
+    assert told(tmp_path, text) == [
+        f'9: "ip|cidr" {NO_MODIFIER}; write "ip", and tocsin.prefixes: {{ip: 64}} for networks'
+    ]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "messages"),
+    [
+        (
+            "logsource: {product: auth0}\n",
+            "",
+            [f"{NO_SOURCE}; write logsource: {{product: auth0}}"],
+        ),
+        ("logsource: {product: auth0}\n", "taxonomy: ecs\n", []),
+        ("logsource: {product: auth0}\n", "logsource: {product: frontegg}\n", []),
+        (
+            "name: one\n",
+            "status: ok\n",
+            ['unknown status "ok"; known are deprecated, experimental, stable, test, unsupported'],
+        ),
+        ("name: one\n", "status: stabel\n", ['unknown status "stabel"; did you mean "stable"?']),
+        ("name: one\n", "status: Stable\n", []),
+        ("name: one\n", "status:\n", []),
+    ],
+)
+def test_whose_events_and_how_far_to_trust_it(
+    tmp_path: Path, before: str, after: str, messages: list[str]
+) -> None:
+    text = _selection("{source.ip: x}").replace(before, after)
+
+    assert [message.partition(": ")[2] for message in told(tmp_path, text)] == messages
+
+
+@pytest.mark.parametrize(
+    ("event", "messages"),
+    [
+        ("{at: 0s, typ: fp}", ['no auth0 record has a field "typ"; did you mean "type"?']),
+        ("{at: 0s, repeat: 2, evry: 1s, every: 1s, type: fp}", []),
+        ("{at: 0s, typ: fp, provider: frontegg}", []),
+        ("{at: 0s, type: fp, whatever: 1, my_typ: 2}", []),
+    ],
+)
+def test_a_key_of_a_tests_event_that_is_nearly_a_field(
+    tmp_path: Path, event: str, messages: list[str]
+) -> None:
+    text = _selection("{type: fp}", f"tocsin: {{tests: [{{name: t, events: [{event}], expect: []}}]}}\n")
+
+    assert [message.partition(": ")[2] for message in told(tmp_path, text)] == messages
 
 
 def test_a_rule_that_a_correlation_names_twice(tmp_path: Path) -> None:
