@@ -207,7 +207,9 @@ def test_no_rule_file_at_all_is_a_mistake(tmp_path: Path) -> None:
 def test_an_empty_folder_beside_rules_is_a_warning(tmp_path: Path) -> None:
     for name in ("empty", "full"):
         (tmp_path / name).mkdir()
-    (tmp_path / "full/a.yml").write_text("title: t\nlogsource: {product: auth0}\ndetection: {s: {u: x}, condition: s}\n")
+    (tmp_path / "full/a.yml").write_text(
+        "title: t\nlogsource: {product: auth0}\ndetection: {s: {u: x}, condition: s}\n"
+    )
 
     (warning,) = load_rules([tmp_path / "empty", tmp_path / "full"]).warnings
 
