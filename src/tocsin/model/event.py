@@ -22,6 +22,7 @@ from tocsin.catalog.ecs import ecs_view, flattened
 from tocsin.catalog.provider import ECS
 
 ATTRIBUTE_PREFIX = "v_"
+LONGEST_KEPT = 100  # characters of a field whose attribute is remembered
 # Names no JSON log uses; the decoder overwrites these fields after every decode all the same.
 _OURS = {name: f"tocsin/{name}" for name in ("id", "time_ms", "provider", "tenant", "code", "raw", "parsed")}
 
@@ -70,7 +71,14 @@ def decode_json(raw: bytes) -> Any:
 
 def attribute(field: str) -> str:
     """The attribute under which an event type of `event_type` holds a top-level field."""
+    return _known_attribute(field) if len(field) <= LONGEST_KEPT else _attribute(field)
+
+
+def _attribute(field: str) -> str:
     return ATTRIBUTE_PREFIX + "".join(map(_spelled, field))
+
+
+_known_attribute = lru_cache(maxsize=1_024)(_attribute)
 
 
 def _spelled(character: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from itertools import zip_longest
 from typing import NamedTuple
 
@@ -13,6 +14,7 @@ from tocsin.rules.problems import Mark, Problems, did_you_mean
 from tocsin.rules.tree import Test, Tree, all_of, any_of, negated
 
 MAX_DEPTH = 100
+LONGEST_KEPT = 200  # characters of a condition that is remembered
 MAX_PARTS = 10_000  # selections, each as often as it is used: "1 of them" may use many
 MOST_UNKNOWN = 20  # names; looking for the nearest is slow, and a file may be hostile
 _NOTHING = Test("nothing", lambda _event: False)  # in place of what has a mistake
@@ -34,10 +36,16 @@ class _Wrong(Exception):
 class _Token(NamedTuple):
     text: str
     column: int  # from 0, within the condition
+    word: str  # the text, case-folded
 
-    @property
-    def word(self) -> str:
-        return self.text.casefold()
+
+def _tokens_of(text: str) -> tuple[_Token, ...]:
+    return tuple(
+        _Token(found.group(), found.start(), found.group().casefold()) for found in _TOKEN.finditer(text)
+    )
+
+
+_read_before = lru_cache(maxsize=1_024)(_tokens_of)
 
 
 def parse_condition(
@@ -67,7 +75,7 @@ def parse_condition(
 def names_in(condition: Scalar) -> tuple[Scalar, ...]:
     """The names that a condition spells out, each once, where it stands first."""
     found: dict[str, Scalar] = {}
-    tokens = [_Token(each.group(), each.start()) for each in _TOKEN.finditer(condition.text)]
+    tokens = _tokens_of(condition.text)
     for token, following in zip_longest(tokens, tokens[1:]):
         quantifies = following is not None and following.word == "of"
         if token.text not in "()|" and token.word not in (*_OPERATORS, "of", "them") and not quantifies:
@@ -86,7 +94,8 @@ class _Parser:
     def __init__(
         self, text: str, selections: Mapping[str, Tree], known: Mapping[str, object], noun: str
     ) -> None:
-        self._tokens = [_Token(found.group(), found.start()) for found in _TOKEN.finditer(text)]
+        # Most rules say the same few conditions; a long one is its rule's own.
+        self._tokens = _read_before(text) if len(text) <= LONGEST_KEPT else _tokens_of(text)
         self._end = len(text)
         self._at = 0
         self._depth = 0

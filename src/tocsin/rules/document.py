@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, NoReturn
 
 import msgspec
 import yaml
@@ -24,7 +24,7 @@ MOST_LOST = 50  # documents of a file that an alias or a tag makes unreadable: t
 OPEN = "$"  # what `param` begins with where there is no value; no param is called so
 LONGEST_NUMBER = 30  # characters; a longer run of digits is an id, not a number
 
-_NULLS = ("", "~", "null", "Null", "NULL")
+_NULLS = frozenset(("", "~", "null", "Null", "NULL"))
 _WORDS: dict[str, bool | None] = {
     **dict.fromkeys(_NULLS),
     **dict.fromkeys(("true", "True", "TRUE"), True),
@@ -105,11 +105,11 @@ def read_documents(data: bytes, problems: Problems) -> list[Node]:
         line = data.count(b"\n", 0, exc.start) + 1
         problems.error(Mark(line, 1), "the text is not UTF-8; save the file as UTF-8")
         return []
-    builder = _Builder(problems)
+    found: list[Node] = []
     try:
-        loader = _LOADER(text)
-        while (event := loader.get_event()) is not None:  # not yaml.parse(), which takes half as long again
-            builder.take(event)
+        next_event = _LOADER(text).get_event  # not yaml.parse(), which takes half as long again
+        for node in _Reader(next_event, problems).documents():
+            found.append(node)  # noqa: PERF402 - what stands before a mistake is kept
     except _Stopped:
         pass
     except yaml.MarkedYAMLError as exc:
@@ -117,7 +117,7 @@ def read_documents(data: bytes, problems: Problems) -> list[Node]:
     except yaml.reader.ReaderError as exc:
         line = text.count("\n", 0, max(exc.position, 0)) + 1
         problems.error(Mark(line, 1), "a character that YAML does not allow; remove it")
-    return [node for node in builder.documents if not (isinstance(node, Scalar) and node.is_null)]
+    return [node for node in found if not (isinstance(node, Scalar) and node.is_null)]
 
 
 def plain(node: Node) -> object:
@@ -170,104 +170,88 @@ def _mark(mark: Any) -> Mark:
     return Mark(mark.line + 1, mark.column + 1)
 
 
-class _List:
-    """A list that is being filled, or the file's documents."""
+class _Reader:
+    """Parser events to nodes. It descends as deep as the file is nested, at most `MAX_DEPTH`."""
 
-    def __init__(self, mark: Mark) -> None:
-        self._mark = mark
-        self.items: list[Node] = []
-
-    def add(self, node: Node) -> None:
-        self.items.append(node)
-
-    def finished(self) -> Node:
-        return Items(tuple(self.items), self._mark)
-
-
-class _Map:
-    """A map that is being filled; `key` waits for its value."""
-
-    def __init__(self, mark: Mark, problems: Problems, *, flow: bool) -> None:
-        self.key: Scalar | None = None
-        self._entries: dict[str, Entry] = {}
-        self._mark, self._problems, self._flow = mark, problems, flow
-
-    def add(self, node: Node) -> None:
-        key, self.key = self.key, None
-        if key is not None:
-            if key.text in self._entries:
-                self._refuse_second(key)
-            else:
-                self._entries[key.text] = Entry(key.mark, node)
-        elif isinstance(node, Scalar):
-            self.key = node
-
-    def _refuse_second(self, key: Scalar) -> None:
-        earlier = self._entries[key.text].key_mark.line
-        self._problems.error(
-            key.mark, f'duplicate key "{key.text}"; it stands in line {earlier} already, keep one'
-        )
-
-    def finished(self) -> Node:
-        return Table(self._entries, self._mark, self._flow)
-
-
-class _Builder:
-    """Parser events to nodes, with a stack of its own: nothing recurses before the depth is known."""
-
-    def __init__(self, problems: Problems) -> None:
-        self._problems = problems
-        self._documents = _List(Mark(1, 1))
-        self._stack: list[_List | _Map] = [self._documents]
+    def __init__(self, next_event: Callable[[], Any], problems: Problems) -> None:
+        self._next, self._problems = next_event, problems
         self._is_lost = False  # the document that is being read
         self._lost = 0
 
-    @property
-    def documents(self) -> list[Node]:
-        """What is finished."""
-        return self._documents.items
+    def documents(self) -> Iterator[Node]:
+        """Each as soon as it is read in full; without those that an alias or a tag makes unreadable."""
+        while (event := self._next()) is not None:
+            if isinstance(event, yaml.NodeEvent):
+                self._is_lost = False
+                node = self._node(event, 0)
+                if not self._is_lost:
+                    yield node
 
-    def take(self, event: yaml.Event) -> None:
-        if isinstance(event, yaml.ScalarEvent):  # first, because most are
-            if event.tag is not None:
-                self._refuse_tag(event)
-            text: str = event.value
-            if not text.isascii() and any("\ud800" <= char <= "\udfff" for char in text):
-                self._stop(event, "half of a surrogate pair is not a character; write the character itself")
-            mark: Any = event.start_mark
-            place = Mark(mark.line + 1, mark.column + 1)  # not _mark(): it is called for every word of a file
-            self._stack[-1].add(Scalar(text, place, not event.style))
-        elif isinstance(event, yaml.CollectionStartEvent):
-            if event.tag is not None:
-                self._refuse_tag(event)
-            self._open(event)
-        elif isinstance(event, yaml.CollectionEndEvent):
-            node = self._stack.pop().finished()
-            self._stack[-1].add(node)
-        elif isinstance(event, yaml.AliasEvent):
-            told = f"*{event.anchor} is an alias in YAML, which is not allowed"
-            self._lose(event, f"{told}; text that begins with * needs quotes")
-            self._stack[-1].add(Scalar(f"*{event.anchor}", _mark(event.start_mark)))
-        elif isinstance(event, yaml.DocumentEndEvent) and self._is_lost:
-            self._is_lost = False
-            self._documents.items.pop()
+    def _node(self, event: Any, depth: int) -> Node:
+        kind = type(event)  # not isinstance(): it is asked for every word of a file
+        if kind is yaml.ScalarEvent:
+            return self._scalar(event)
+        if kind is yaml.AliasEvent:
+            return self._alias(event)
+        self._check(event, depth)
+        return self._table(event, depth) if kind is yaml.MappingStartEvent else self._items(event, depth)
 
-    def _open(self, event: yaml.CollectionStartEvent) -> None:
-        if len(self._stack) > MAX_DEPTH:
-            self._stop(event, f"the file is nested deeper than {MAX_DEPTH} levels; make it flatter")
-        top, mark = self._stack[-1], _mark(event.start_mark)
-        if isinstance(top, _Map) and top.key is None:
+    def _scalar(self, event: Any) -> Scalar:
+        if event.tag is not None:
+            self._refuse_tag(event)
+        text: str = event.value
+        if not text.isascii() and any("\ud800" <= char <= "\udfff" for char in text):
+            self._stop(event, "half of a surrogate pair is not a character; write the character itself")
+        mark = event.start_mark
+        return Scalar(text, Mark(mark.line + 1, mark.column + 1), not event.style)
+
+    def _items(self, event: Any, depth: int) -> Items:
+        found: list[Node] = []
+        while type(member := self._next()) is not yaml.SequenceEndEvent:
+            found.append(self._node(member, depth + 1))
+        return Items(tuple(found), _mark(event.start_mark))
+
+    def _table(self, event: Any, depth: int) -> Table:
+        entries: dict[str, Entry] = {}
+        while type(member := self._next()) is not yaml.MappingEndEvent:
+            key = self._key(member, depth + 1)
+            node = self._node(self._next(), depth + 1)
+            if key.text in entries:
+                self._refuse_second(key, entries[key.text])
+            else:
+                entries[key.text] = Entry(key.mark, node)
+        return Table(entries, _mark(event.start_mark), bool(event.flow_style))
+
+    def _key(self, event: Any, depth: int) -> Scalar:
+        if type(event) is yaml.AliasEvent:
+            return self._alias(event)
+        if type(event) is not yaml.ScalarEvent:
+            self._check(event, depth)
             self._stop(event, "a key must be text; put text that begins with { or [ in quotes")
-        if isinstance(event, yaml.MappingStartEvent):
-            self._stack.append(_Map(mark, self._problems, flow=bool(event.flow_style)))
-        else:
-            self._stack.append(_List(mark))
+        return self._scalar(event)
 
-    def _refuse_tag(self, event: yaml.ScalarEvent | yaml.CollectionStartEvent) -> None:
+    def _check(self, event: Any, depth: int) -> None:
+        """Refuse a list or map that is tagged, or within too many others."""
+        if event.tag is not None:
+            self._refuse_tag(event)
+        if depth >= MAX_DEPTH:
+            self._stop(event, f"the file is nested deeper than {MAX_DEPTH} levels; make it flatter")
+
+    def _alias(self, event: Any) -> Scalar:
+        told = f"*{event.anchor} is an alias in YAML, which is not allowed"
+        self._lose(event, f"{told}; text that begins with * needs quotes")
+        return Scalar(f"*{event.anchor}", _mark(event.start_mark))
+
+    def _refuse_second(self, key: Scalar, earlier: Entry) -> None:
+        line = earlier.key_mark.line
+        told = f'duplicate key "{key.text}"; it stands in line {line} already, keep one'
+        self._problems.error(key.mark, told)
+
+    def _refuse_tag(self, event: Any) -> None:
         told = f"{event.tag} is a tag in YAML, which is not allowed"
         self._lose(event, f"{told}; text that begins with ! needs quotes")
 
-    def _lose(self, event: yaml.Event, message: str) -> None:
+    def _lose(self, event: Any, message: str) -> None:
         """The document cannot be understood; those after it can."""
         if self._is_lost:
             return
@@ -277,6 +261,6 @@ class _Builder:
         self._is_lost = True
         self._problems.error(_mark(event.start_mark), message)
 
-    def _stop(self, event: yaml.Event, message: str) -> None:
+    def _stop(self, event: Any, message: str) -> NoReturn:
         self._problems.error(_mark(event.start_mark), message)
         raise _Stopped

@@ -12,7 +12,7 @@ from tocsin.model.alert import Reader
 from tocsin.model.event import Event, attribute
 from tocsin.model.place import Locator
 from tocsin.rules.ecs import attributes_of, ecs_reader, is_deep
-from tocsin.rules.paths import Members, is_flat, members_of, path_members, path_presence
+from tocsin.rules.paths import LONGEST_KEPT, Members, is_flat, members_of, path_members, path_presence
 
 ELEMENTS = "{}"  # Splunk's suffix for "each element", which any path does anyway
 
@@ -64,11 +64,18 @@ class Field(NamedTuple):
 
 def field_of(written: str, vocabulary: Vocabulary) -> Field:
     """The field that a document of this vocabulary means by this name."""
-    path = written.replace(ELEMENTS, "")
     if vocabulary.ecs:
+        path = written.replace(ELEMENTS, "")
         is_code = path == "event.code"
         return Field(path, flat=False, is_code=is_code, view=vocabulary.product, locator=vocabulary.locator)
-    provider = PROVIDERS.get(vocabulary.product)
+    product = vocabulary.product if vocabulary.product in PROVIDERS else ""
+    # Rules ask about the same few fields; long names are none of these, and would fill the memory.
+    return (_known_field if len(written) <= LONGEST_KEPT else _vendor_field)(written, product)
+
+
+def _vendor_field(written: str, product: str) -> Field:
+    path = written.replace(ELEMENTS, "")
+    provider = PROVIDERS.get(product)
     if provider is not None and provider.prefix and path.startswith(provider.prefix):
         path = path.removeprefix(provider.prefix)
     return Field(
@@ -76,6 +83,9 @@ def field_of(written: str, vocabulary: Vocabulary) -> Field:
         flat=is_flat(path),
         is_code=provider is not None and path == provider.code_field,
     )
+
+
+_known_field = lru_cache(maxsize=4_096)(_vendor_field)
 
 
 @lru_cache(maxsize=4_096)

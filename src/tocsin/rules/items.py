@@ -66,7 +66,9 @@ def _with_kind(chain: Chain, kind: str) -> Chain:
 
 
 def _canonical(values: list[Scalar]) -> str:
-    return repr(sorted({f"{value.value!r}" for value in values}))
+    if len(values) == 1:
+        return repr([repr(values[0].value)])
+    return repr(sorted({repr(value.value) for value in values}))
 
 
 def _test(question: Question, values: list[Scalar], scope: Scope) -> Test | None:

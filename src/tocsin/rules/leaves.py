@@ -151,6 +151,10 @@ def network_of(text: str) -> Network:
     Raises:
         ValueError: with a message and the way out.
     """
+    return _known_network(text) if len(text) <= LONGEST_ADDRESS else _network(text)
+
+
+def _network(text: str) -> Network:
     try:
         network = ipaddress.ip_network(text)
     except ValueError as exc:
@@ -165,6 +169,9 @@ def network_of(text: str) -> Network:
     if mapped is None or network.prefixlen < MAPPED_BITS:
         return network
     return ipaddress.IPv4Network((int(mapped), network.prefixlen - MAPPED_BITS))
+
+
+_known_network = lru_cache(maxsize=1_024)(_network)  # lists of one's own networks stand in many rules
 
 
 def inside(networks: Iterable[Network]) -> Leaf:

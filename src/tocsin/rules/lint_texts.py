@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Callable
+from functools import lru_cache
 
 from tocsin.rules.document import Scalar
 from tocsin.rules.leaves import MAPPED_BITS
@@ -16,6 +18,7 @@ _SLASHED = re.compile(r"/(?:\^.*|.*\$|.+(?=/[ims]))/([ims]*)", re.DOTALL)  # '/u
 _PLACES = {"contains": "holds", "startswith": "begins with", "endswith": "ends with"}
 _TIMES = {"minute": (0, 59), "hour": (0, 23), "day": (1, 31), "week": (1, 53), "month": (1, 12)}
 _DOTTED = frozenset(MODIFIERS) - {"all", "i", "m", "s", *_TIMES, "year"}  # which are fields' names, too
+_PLAIN = Chain()
 _PARTIAL = re.compile(r"\d{1,3}(?:\.\d{1,3}){1,2}")
 _ADDRESS_LIKE = re.compile(r"[0-9A-Fa-f]{0,4}[.:]")
 _LONGEST_ADDRESS = 64
@@ -25,7 +28,7 @@ _MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")
 def dotted_told(field: str, chain: Chain) -> str:
     """A modifier behind a dot."""
     name, dot, last = field.rpartition(".")
-    if dot and chain == Chain() and last in _DOTTED:
+    if dot and last in _DOTTED and chain == _PLAIN:
         return f'"{field}" is read as a field; for the modifier write "{name}|{last}"'
     return ""
 
@@ -93,3 +96,17 @@ def time_told(_field: str, chain: Chain, value: Scalar) -> str:
     if least <= number <= most or (chain.kind in COMPARISONS and number in (least - 1, most + 1)):
         return ""
     return f"{chain.time_part} is from {least} to {most}, never {value.text}; write one of these"
+
+
+Teller = Callable[[str, Chain, Scalar], str]
+
+
+@lru_cache(maxsize=1_024)
+def tellers(chain: Chain) -> tuple[Teller, ...]:
+    """Those that may have something to tell of a value that is asked about so: of most, one."""
+    tells: dict[Teller, bool] = {
+        pattern_told: chain.kind in _PLACES or chain.kind == "re",
+        address_told: chain.kind in ("cidr", "startswith", "equals"),
+        time_told: chain.time_part in _TIMES,
+    }
+    return tuple(tell for tell, applies in tells.items() if applies)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from tocsin.rules.document import Entry, Items, Node, Scalar, Table
 from tocsin.rules.fields import ELEMENTS
-from tocsin.rules.lint_texts import address_told, dotted_told, pattern_told, time_told
+from tocsin.rules.lint_texts import dotted_told, tellers
 from tocsin.rules.modifiers import Chain, parse_key
 from tocsin.rules.problems import Problems
 from tocsin.rules.yaml_mistakes import spaceless
@@ -75,8 +75,8 @@ def _of_field(item: Item, others: list[Item], problems: Problems, *, nulls: bool
     _not_there(item, others, problems, nulls=nulls)
     if nulls:
         _null_exists(item, others, problems)
-    for scalar in item.values:
-        for tell in (pattern_told, address_told, time_told):
+    for tell in tellers(item.chain):
+        for scalar in item.values:
             told = tell(item.field, item.chain, scalar)
             if told:
                 problems.warning(scalar.mark, told)
@@ -114,9 +114,9 @@ def _placeholder(scalar: Scalar, chain: Chain, problems: Problems, params: Conta
     """Text that somebody was meant to replace; in a regular expression it may be meant."""
     if chain.kind in ("re", "exists", "fieldref"):
         return
-    text = scalar.text.strip()
-    if _MARKS.isdisjoint(text):
+    if _MARKS.isdisjoint(scalar.text):
         return
+    text = scalar.text.strip()
     named = _DOLLAR.fullmatch(text)
     if found := _BRACED.search(text):
         told = f'"{found[0]}" is a placeholder that no event says; put your own value there'
@@ -194,6 +194,8 @@ def _elements(items: list[Item], problems: Problems) -> None:
     """Two items of one array: each may be true of another member."""
     first: dict[str, str] = {}
     for item in items:
+        if ELEMENTS not in item.field:
+            continue
         array, crossed, within = item.field.partition(ELEMENTS)
         if crossed and within and first.setdefault(array, item.field) != item.field:
             problems.warning(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 from tocsin.rules.problems import Mark, Problems, did_you_mean
@@ -30,7 +30,8 @@ class Chain:
     """What the modifiers of one item ask for.
 
     `kind` is how a value is compared (`equals` without a modifier); `place` where a referenced
-    field's text stands; `transforms` what is done to the rule's values first, in order.
+    field's text stands; `transforms` what is done to the rule's values first, in order. `text` is
+    the chain in canonical text, to hash.
     """
 
     kind: str = "equals"
@@ -42,19 +43,18 @@ class Chain:
     cased: bool = False
     neq: bool = False
     expand: bool = False
+    text: str = field(init=False, repr=False, compare=False)
 
-    @property
-    def text(self) -> str:
-        """The chain in canonical text, to hash."""
+    def __post_init__(self) -> None:
         words = [self.kind, self.place, *self.transforms, self.time_part, "".join(sorted(self.re_flags))]
-        return "|".join([*words, "cased" if self.cased else ""])
+        object.__setattr__(self, "text", "|".join([*words, "cased" if self.cased else ""]))
 
 
 def parse_key(key: str, mark: Mark, problems: Problems) -> tuple[str, Chain] | None:
     """The field and the modifiers of an item's key; None after a mistake."""
-    field = key.partition("|")[0]
+    name = key.partition("|")[0]
     try:
-        return field, _chain_of(key[len(field) :], named=field != "")
+        return name, _chain_of(key[len(name) :], named=name != "")
     except _Mistaken as exc:
         for message in exc.messages:
             problems.error(mark, message)

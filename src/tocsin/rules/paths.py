@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from operator import attrgetter
 from typing import Any
 
 from tocsin.model.alert import Reader
 from tocsin.model.event import Event, attribute
 
+LONGEST_KEPT = 100  # characters of a path that is remembered
 Members = Callable[[Event], list[Any]]
 
 # What a decoded event can hold as an attribute: no path, none of our own names, nothing that
@@ -30,6 +32,11 @@ def is_flat(path: str) -> bool:
 
 def path_members(path: str, *, flat: bool) -> Members:
     """Reads every value at the path, arrays opened; None stands for a null and for a missing one."""
+    # Rules ask about the same few paths; long ones are none of these, and would fill the memory.
+    return (_known_members if len(path) <= LONGEST_KEPT else _path_members)(path, flat)
+
+
+def _path_members(path: str, flat: bool) -> Members:
     if flat:
         get: Reader = attrgetter(attribute(path))
         return lambda event: members_of(get(event))
@@ -50,6 +57,9 @@ def path_members(path: str, *, flat: bool) -> Members:
         return members_of(value)
 
     return read
+
+
+_known_members = lru_cache(maxsize=4_096)(_path_members)
 
 
 def members_of(value: Any) -> list[Any]:

@@ -29,9 +29,14 @@ class Wild(Enum):
 Pattern = tuple[str | Wild, ...]  # literals and wildcards, no two literals side by side
 
 
+def is_literal(text: str) -> bool:
+    """Whether there is text, and all of it stands for itself."""
+    return text != "" and _SPECIAL.search(text) is None
+
+
 def parse_pattern(text: str) -> Pattern:
     """The pattern that this text is."""
-    if _SPECIAL.search(text) is None:
+    if not text or is_literal(text):
         return (text,) if text else ()
     parts: list[str | Wild] = []
     literal: list[str] = []
@@ -117,6 +122,20 @@ def matches_any(patterns: Iterable[Pattern]) -> TextTest:
         *others,
     ]
     return tests[0] if len(tests) == 1 else _either(tests)
+
+
+def literals_at(kind: str, texts: Iterable[str]) -> TextTest:
+    """Whether a text equals one of these, or `contains`, `startswith` or `endswith` one."""
+    unique = frozenset(texts)
+    match kind:
+        case "contains":
+            return _holds(tuple(unique))
+        case "startswith":
+            return _begins(tuple(unique))
+        case "endswith":
+            return _ends(tuple(unique))
+        case _:
+            return unique.__contains__
 
 
 def _begins(heads: tuple[str, ...]) -> TextTest:

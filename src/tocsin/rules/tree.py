@@ -89,7 +89,7 @@ def _joined(kind: type[All | AnyOf], items: Iterable[Tree]) -> Tree:
     flat = [*items]
     if len(flat) == 1:
         return flat[0]
-    if any(isinstance(item, kind) for item in flat):
+    if kind in map(type, flat):
         flat = [part for item in flat for part in (item.items if isinstance(item, kind) else (item,))]
     return kind(tuple(flat))
 
@@ -163,6 +163,8 @@ def _undecided(tree: Tree) -> Tree | None:
 
 
 def _is_deep(tree: Tree) -> bool:
+    if isinstance(tree, Test):
+        return tree.deep
     return any(test.deep for test in tests_of(tree))
 
 

@@ -22,6 +22,8 @@ from tocsin.rules.patterns import (
     Pattern,
     Wild,
     folded,
+    is_literal,
+    literals_at,
     matches_any,
     parse_pattern,
     tidy,
@@ -97,11 +99,24 @@ def _repair(value: Scalar) -> str:
 
 
 def _text_leaf(chain: Chain, values: list[Scalar], scope: Scope) -> Leaf:
+    texts = _literals(chain, values)
+    if texts:
+        return text_leaf(literals_at(chain.kind, texts), cased=chain.cased, null=False)
     patterns = [pattern for value in values for pattern in _patterns(chain, value, scope)]
     null = any(value.is_null for value in values)
     if not chain.cased:
         patterns = [folded(pattern) for pattern in patterns]
     return text_leaf(matches_any(patterns), cased=chain.cased, null=null)
+
+
+def _literals(chain: Chain, values: list[Scalar]) -> list[str] | None:
+    """The values where all are just text, as most are: these need not be patterns first."""
+    if chain.transforms:
+        return None
+    for value in values:
+        if not is_literal(value.text) or not isinstance(value.value, str):
+            return None
+    return [value.text if chain.cased else value.text.casefold() for value in values]
 
 
 def _patterns(chain: Chain, value: Scalar, scope: Scope) -> list[Pattern]:
