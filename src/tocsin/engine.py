@@ -77,6 +77,12 @@ class Engine:
         """Let go of groups that are over; how many were dropped because there were too many."""
         return self._windows.sweep(tenant, self.specs, committed_ms=committed_ms)
 
+    def forget(self, tenant: str, states: Container[str]) -> None:
+        """What the rules of these states knew has a gap; where more could make them false, forget it."""
+        gaps = [spec for spec in self.specs if spec.closes and spec.state in states]
+        self._windows.forget(tenant, gaps)
+        self._begun.pop(tenant, None)  # it is said again with the next events
+
     def _begin(self, tenant: str, oldest_ms: int, committed_ms: int) -> None:
         """Say when the tenant was first heard of: the watch over expected groups begins there.
 
@@ -89,11 +95,6 @@ class Engine:
         told = [Observations(spec, {}, dict.fromkeys(spec.expected, begins)) for spec in self._expecting]
         self._windows.observe(tenant, told, committed_ms=committed_ms)
         self._begun[tenant] = oldest_ms
-
-    def forget(self, tenant: str, states: Container[str]) -> None:
-        """What the rules of these states knew has a gap; where more could make them false, forget it."""
-        gaps = [spec for spec in self.specs if spec.closes and spec.state in states]
-        self._windows.forget(tenant, gaps)
 
     def _observe(
         self, tenant: str, batch: EventBatch, level: Sequence[_Counting], newest_ms: int, committed_ms: int

@@ -7,10 +7,14 @@ from itertools import pairwise
 
 import pytest
 
+from tocsin.engine import Engine
 from tocsin.model.compiled import RuleSet
+from tocsin.model.event import Event
 from tocsin.model.ledger import BEGINS, Seen
 from tocsin.rules.correlations.quiet import QuietLaw, quiet, thinned
 from tocsin.rules.correlations.unanswered import AFTER, WITHOUT, unanswered
+from tocsin.state.evidence import MemoryEvidence
+from tocsin.state.windows_memory import MemoryWindows
 
 from .shorthand import Told, page_outcomes, replayed, rule, state_of
 
@@ -221,6 +225,23 @@ def test_an_expected_group_is_shown_as_the_rule_writes_it(
     found = replayed(load_text(text), [at(0) | event, at(2_000)])
 
     assert {alert.group["data.ip"] for alert in found} == {"Admin"}
+
+
+def test_after_a_gap_the_watch_over_expected_groups_begins_with_the_next_event(
+    load_text: Callable[..., RuleSet],
+) -> None:
+    ruleset = load_text(keyed("group-by: [data.ip], expected: [Admin]"))
+    engine = Engine(ruleset, MemoryWindows(), MemoryEvidence())
+
+    def event(second: int) -> Event:
+        return Event(id=f"e{second}", time_ms=second * 1_000, provider="auth0", tenant="acme", code="sapi")
+
+    engine.process("acme", [event(0)], committed_ms=0)
+    engine.forget("acme", {spec.state for spec in engine.specs})
+    engine.process("acme", [event(300)], committed_ms=0)
+
+    (found,) = engine.due("acme", watermark_ms=1_000_000, committed_ms=0)
+    assert found.instants == [(900_000, 1.0)]
 
 
 def test_a_late_event_is_judged_at_once() -> None:
