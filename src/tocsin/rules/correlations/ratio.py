@@ -114,7 +114,7 @@ def _each_window(span_ms: int, least: int) -> LedgerKind:
     def judge(members: Members, span_ms: int, from_ms: int, until_ms: int) -> list[Scored]:
         return _ratios(members, span_ms, from_ms, until_ms, least)
 
-    law = Law(span_ms, judge, at_once=False)
+    law = Law(span_ms, judge, at_once=False, least=least)
 
     def opened(dumped: bytes | None, keep: int | None) -> Ledger:
         return _Ratios(law, dumped, keep)

@@ -38,6 +38,7 @@ class Law(NamedTuple):
     comes, nothing is judged. `merge` makes one value of two of one member. `stay`: the places,
     among so many oldest, of those members without which a later instant could have another score;
     where a type knows, the others go as soon as they are committed (None: all stay for a span).
+    `least`: a window of fewer members has no score, so a smaller group waits for nothing.
     """
 
     span_ms: int
@@ -46,6 +47,7 @@ class Law(NamedTuple):
     ends: Callable[[int], bool] | None = None
     merge: Callable[[int, int], int] = lambda one, other: one | other
     stay: Callable[[Members, int], Sequence[int]] | None = None
+    least: int = 1
 
 
 def sliding(law: Law) -> LedgerKind:
@@ -69,7 +71,7 @@ class Sliding:
     @property
     def deadline(self) -> int | None:
         """The first member whose instant the watermark has still to decide."""
-        if self._law.at_once or not len(self._members):
+        if self._law.at_once or len(self._members) < self._law.least:
             return None
         place = self._members.first_at(self._decided_ms)
         return self._members.time(place) if place < len(self._members) else None
@@ -116,6 +118,8 @@ class Sliding:
 
     def _judged(self, from_ms: int, until_ms: int) -> list[Scored]:
         members, law = self._members, self._law
+        if len(members) < law.least:
+            return []
         first, after = members.first_at(from_ms), members.first_at(until_ms)
         if first >= after:
             return []
