@@ -23,6 +23,7 @@ from tocsin.model.alert import Alert, Change, ChangeKind, as_record
 from tocsin.model.compiled import RuleSet
 from tocsin.model.rule import SEVERITIES, severity_rank
 from tocsin.protocols import Batch, Windows
+from tocsin.rules.reach import unread_told
 from tocsin.sources.file import STDIN
 from tocsin.state.windows_memory import MemoryWindows
 from tocsin.tune.replay import Ahead, Replay
@@ -102,9 +103,14 @@ class _Run:
         """Read the files as one stream, tell each change, and sum up on standard error."""
         spare_the_collector()
         reading = Reading(files, self.ruleset, "replay")
+        providers: set[str] = set()
         for batch, newest_ms in self.ahead.over(iter(reading)):
+            providers.update(event.provider for event in batch.events)
             self._tell(run.feed(batch.events, newest_ms))
         self._tell(run.finish(until_ms))
+        for provider in sorted(providers):
+            if told := unread_told(self.ruleset, provider, "these files"):
+                typer.echo(told, err=True)
         self.failed = self.failed or reading.failed
         if reading.failed and not reading.events + reading.bad:
             return  # nothing could be read, and that was said
