@@ -12,8 +12,8 @@ from typing import Any, cast
 import msgspec
 
 from tocsin.rules.correlations import CORRELATIONS
+from tocsin.rules.detection.modifiers import MODIFIERS
 from tocsin.rules.document import plain, read_documents
-from tocsin.rules.modifiers import MODIFIERS
 from tocsin.rules.problems import Problems
 
 ROOT = Path(__file__).parents[2]

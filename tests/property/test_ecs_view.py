@@ -21,10 +21,10 @@ from tocsin.catalog import PROVIDERS, ecs, lookup
 from tocsin.catalog.ecs import FROM_CODE, WORDS, ecs_fields
 from tocsin.clock import iso
 from tocsin.model.event import Event
-from tocsin.rules import ecs as readers
-from tocsin.rules import narrow
-from tocsin.rules.detections import Detection, compile_detection
-from tocsin.rules.fields import Vocabulary, field_of, reader
+from tocsin.rules.detection import ecs as readers
+from tocsin.rules.detection import narrow
+from tocsin.rules.detection.detections import Detection, compile_detection
+from tocsin.rules.detection.fields import Vocabulary, field_of, reader
 from tocsin.rules.parse import parse_file
 from tocsin.rules.problems import Problems
 from tocsin.rules.spec import DetectionDoc
@@ -395,9 +395,9 @@ def _as_if_not_were_sure(tree: Any, provider: str, every: frozenset[str]) -> Any
 RIGHT = narrow._of_test
 
 PLANTED: dict[str, tuple[str, Any]] = {
-    "a reader that knows one vendor field only": ("tocsin.rules.ecs._own", _only_the_first_path),
+    "a reader that knows one vendor field only": ("tocsin.rules.detection.ecs._own", _only_the_first_path),
     "a reader that trusts the code": (
-        "tocsin.rules.ecs._OF_VENDORS",
+        "tocsin.rules.detection.ecs._OF_VENDORS",
         {**readers._OF_VENDORS, "event.outcome": readers._from_code},
     ),
     "a document read as it is nested": ("tocsin.model.event.flattened", lambda record: record),
@@ -407,9 +407,9 @@ PLANTED: dict[str, tuple[str, Any]] = {
     ),
     "a view with empty texts": ("tocsin.catalog.ecs.MISSING", (None,)),
     "an e-mail address is any text": ("tocsin.catalog.ecs.email_of", lambda text: text),
-    "codes as if a status told nothing": ("tocsin.rules.view.told_by_code", _as_if_no_status),
-    "codes as if all were known": ("tocsin.rules.view.told_by_code", _as_if_all_were_known),
-    "a denial of what is not sure": ("tocsin.rules.narrow._of_test", _as_if_not_were_sure),
+    "codes as if a status told nothing": ("tocsin.rules.detection.view.told_by_code", _as_if_no_status),
+    "codes as if all were known": ("tocsin.rules.detection.view.told_by_code", _as_if_all_were_known),
+    "a denial of what is not sure": ("tocsin.rules.detection.narrow._of_test", _as_if_not_were_sure),
 }  # fmt: skip
 
 

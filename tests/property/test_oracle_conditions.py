@@ -16,8 +16,8 @@ from typing import NamedTuple
 
 import pytest
 
-from tocsin.rules import condition as condition_module
-from tocsin.rules.tree import Tree, all_of, any_of
+from tocsin.rules.detection import condition as condition_module
+from tocsin.rules.detection.tree import Tree, all_of, any_of
 
 from .oracle_ours import Document, Refused, answers, load, seeds
 from .oracle_sigma import Refusal, parsed

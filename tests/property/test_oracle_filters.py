@@ -15,8 +15,8 @@ from sigma.filters import SigmaFilter
 from sigma.rule import SigmaRule
 
 from tocsin.model.compiled import RuleSet
-from tocsin.rules import detections
-from tocsin.rules.tree import any_of
+from tocsin.rules.detection import detections
+from tocsin.rules.detection.tree import any_of
 
 from .oracle_ours import Document, answers, load, seeds
 from .oracle_sigma import Parsed

@@ -18,12 +18,12 @@ from typing import Any, NamedTuple
 import pytest
 from sigma.types import SigmaString, SpecialChars
 
-from tocsin.rules import encodings, leaves, patterns, selection, values
-from tocsin.rules.leaves import inside, text_leaf
-from tocsin.rules.modifiers import COMPARISONS, KINDS, MODIFIERS, RE_FLAGS, TIME_PARTS, TRANSFORMS
-from tocsin.rules.patterns import Wild
-from tocsin.rules.regex import compile_search
-from tocsin.rules.tree import any_of
+from tocsin.rules.detection import encodings, leaves, patterns, selection, values
+from tocsin.rules.detection.leaves import inside, text_leaf
+from tocsin.rules.detection.modifiers import COMPARISONS, KINDS, MODIFIERS, RE_FLAGS, TIME_PARTS, TRANSFORMS
+from tocsin.rules.detection.patterns import Wild
+from tocsin.rules.detection.regex import compile_search
+from tocsin.rules.detection.tree import any_of
 
 from .oracle_ours import Document, Refused, answers, load
 from .oracle_sigma import Parsed, Refusal, parsed, values_of

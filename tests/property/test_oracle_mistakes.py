@@ -13,7 +13,6 @@ import pytest
 from tocsin import engine, matching
 from tocsin.model.event import as_text
 from tocsin.protocols import Counted, Observations
-from tocsin.rules import condition, items, leaves, patterns, selection, tree, values
 from tocsin.rules.correlations import (
     CORRELATIONS,
     counting,
@@ -23,8 +22,9 @@ from tocsin.rules.correlations import (
     temporal_ordered,
     value_percentile,
 )
-from tocsin.rules.patterns import Wild
-from tocsin.rules.tree import all_of, any_of
+from tocsin.rules.detection import condition, items, leaves, patterns, selection, tree, values
+from tocsin.rules.detection.patterns import Wild
+from tocsin.rules.detection.tree import all_of, any_of
 from tocsin.state.windows_memory import MemoryWindows
 
 from . import test_oracle_correlations as correlations

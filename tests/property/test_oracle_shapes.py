@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from tocsin.rules import selection
-from tocsin.rules.tree import all_of
+from tocsin.rules.detection import selection
+from tocsin.rules.detection.tree import all_of
 
 from .oracle_ours import Document, Refused, answers, load, seeds
 from .oracle_sigma import Refusal, parsed

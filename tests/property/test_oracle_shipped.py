@@ -19,7 +19,7 @@ from sigma.policy.profiles import TrustedPolicy
 from sigma.rule import SigmaRule
 from sigma.types import SigmaBool, SigmaExists, SigmaExpansion, SigmaNumber, SigmaString, SpecialChars
 
-from tocsin.rules import values
+from tocsin.rules.detection import values
 from tocsin.rules.load import load
 
 from .oracle_ours import matched, seeds

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from tocsin.model.compiled import Matcher
 from tocsin.model.event import Event, event_type
-from tocsin.rules import tree
+from tocsin.rules.detection import tree
 from tocsin.rules.load import load_rules
 
 # Names that a pattern can take apart; `_hidden` is outside of `them`.

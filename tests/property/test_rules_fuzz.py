@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from tocsin.errors import RuleErrors
 from tocsin.model.compiled import RuleSet
 from tocsin.model.event import event_type
+from tocsin.rules.detection.modifiers import MODIFIERS
 from tocsin.rules.load import load_rules
-from tocsin.rules.modifiers import MODIFIERS
 
 SEED = """\
 title: Many failed logins

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from tocsin.rules import patterns
-from tocsin.rules.leaves import inside, network_of, text_leaf
-from tocsin.rules.patterns import folded, matches_any, parse_pattern
+from tocsin.rules.detection import patterns
+from tocsin.rules.detection.leaves import inside, network_of, text_leaf
+from tocsin.rules.detection.patterns import folded, matches_any, parse_pattern
 
 LETTERS = "aAbß\n"
 texts = st.text(alphabet=LETTERS, max_size=8)

@@ -142,7 +142,7 @@ def _check_templates(settings: Settings, report: Report) -> None:
 
 def _check_rules(settings: Settings, report: Report) -> None:
     from tocsin.rules.load import load
-    from tocsin.rules.reach import unread_told
+    from tocsin.rules.tools.reach import unread_told
 
     if any(name.split(".")[0] in ("lists", "trusted_rules") for name in report.wrong):
         return  # what they lack is no mistake of the rules

@@ -23,7 +23,7 @@ from tocsin.model.alert import Alert, Change, ChangeKind, as_record
 from tocsin.model.compiled import RuleSet
 from tocsin.model.rule import SEVERITIES, severity_rank
 from tocsin.protocols import Batch, Windows
-from tocsin.rules.reach import unread_told
+from tocsin.rules.tools.reach import unread_told
 from tocsin.sources.file import STDIN
 from tocsin.state.windows_memory import MemoryWindows
 from tocsin.tune.replay import Ahead, Replay

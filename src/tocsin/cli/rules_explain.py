@@ -16,10 +16,10 @@ from tocsin.catalog.provider import PROVIDERS
 from tocsin.cli.rules_options import OverlayFile, Paths, SiteConfig, site_rules
 from tocsin.errors import Error
 from tocsin.model.event import Event
-from tocsin.rules.explain import Needed, Part, Question, matches, needed_of, parts_of, questions_of
-from tocsin.rules.facts import facts_of
 from tocsin.rules.made import Made
 from tocsin.rules.problems import did_you_mean
+from tocsin.rules.tools.explain import Needed, Part, Question, matches, needed_of, parts_of, questions_of
+from tocsin.rules.tools.facts import facts_of
 from tocsin.sources.decode import Decoder
 from tocsin.sources.guess import GuessingDecoder
 from tocsin.telemetry import visible

@@ -11,9 +11,9 @@ import typer
 
 from tocsin.cli.rules_options import ConfigFile, Paths, loaded_rules, paths_or_shipped
 from tocsin.errors import Error
-from tocsin.rules.dump import yaml_of
-from tocsin.rules.export import Exported, export_sigma
-from tocsin.rules.losses import Loss
+from tocsin.rules.tools.dump import yaml_of
+from tocsin.rules.tools.export import Exported, export_sigma
+from tocsin.rules.tools.losses import Loss
 from tocsin.telemetry import visible
 
 OURS = "# Written by `tocsin rules export --sigma`"

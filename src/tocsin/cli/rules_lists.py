@@ -18,11 +18,11 @@ from tocsin.cli.rules_options import (
     site_rules,
 )
 from tocsin.cli.table import print_table
-from tocsin.rules.coverage import Coverage, coverage_of
-from tocsin.rules.listing import Line, line_of
 from tocsin.rules.overlay import Overlay, read_overlay
 from tocsin.rules.params import Param
 from tocsin.rules.spec import CorrelationDoc, DetectionDoc, FilterDoc
+from tocsin.rules.tools.coverage import Coverage, coverage_of
+from tocsin.rules.tools.listing import Line, line_of
 
 LIST_COLUMNS = ("rule", "level", "att&ck", "type", "window", "params", "event codes", "stream filters")
 PARAM_COLUMNS = ("rule", "param", "value", "default", "bounds", "from", "what")

@@ -6,8 +6,8 @@ import msgspec
 import typer
 
 from tocsin.cli.rules_options import OverlayFile, Paths, SiteConfig, site_rules
-from tocsin.rules.catalogue import markdown
-from tocsin.rules.schema import rule_schema
+from tocsin.rules.tools.catalogue import markdown
+from tocsin.rules.tools.schema import rule_schema
 
 
 def docs(paths: Paths = None, overlay: OverlayFile = None, config: SiteConfig = None) -> None:

@@ -20,7 +20,7 @@ from tocsin.app import Parts, build
 from tocsin.cli.connect import settings_of
 from tocsin.cli.demo import Demo, demo_settings, unhurried, welcome
 from tocsin.errors import StoreError
-from tocsin.rules.reach import unread_told
+from tocsin.rules.tools.reach import unread_told
 from tocsin.service import Service
 from tocsin.settings import Listen
 

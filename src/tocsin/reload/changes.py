@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 from tocsin.errors import RuleError
 from tocsin.model.compiled import CompiledRule
+from tocsin.rules.detection.tree import text_of
 from tocsin.rules.load import Loaded
-from tocsin.rules.tree import text_of
 
 # Where something is written, and where it lies in memory: no part of what a rule says.
 _PLACE = re.compile(r"Mark\([^()]*\)| at 0x[0-9a-f]+")

@@ -9,7 +9,7 @@ from itertools import dropwhile
 from tocsin.model.place import Locator
 from tocsin.rules.compile import correlation_rule
 from tocsin.rules.correlations import CORRELATIONS
-from tocsin.rules.detections import Detection
+from tocsin.rules.detection.detections import Detection
 from tocsin.rules.document import Scalar
 from tocsin.rules.made import Base, Made
 from tocsin.rules.names import Names

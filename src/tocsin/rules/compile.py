@@ -12,15 +12,15 @@ from tocsin.model.place import Locator
 from tocsin.model.rule import Rule, Severity, severity_rank
 from tocsin.rules.correlations import CORRELATIONS
 from tocsin.rules.correlations.kind import CorrelationSpec
-from tocsin.rules.detections import Detection
+from tocsin.rules.detection.detections import Detection
+from tocsin.rules.detection.tree import text_of
+from tocsin.rules.detection.view import warn_of_names
 from tocsin.rules.inputs import fields_for, fields_read, group_readers, matchers_of
 from tocsin.rules.made import Base, Made
 from tocsin.rules.overlay import Override
 from tocsin.rules.prefixes import as_spelled, prefixed
 from tocsin.rules.problems import did_you_mean
 from tocsin.rules.spec import AlertSpec, CorrelationDoc, DetectionDoc, Extension, Meta
-from tocsin.rules.tree import text_of
-from tocsin.rules.view import warn_of_names
 
 PLAIN_RESOLVE_AFTER_MS = 900_000
 LONGEST_RESOLVE_AFTER_MS = 86_400_000

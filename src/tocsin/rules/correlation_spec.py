@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tocsin.rules.condition import names_in
 from tocsin.rules.correlations import CORRELATIONS
 from tocsin.rules.correlations.kind import CorrelationSpec, CorrelationType, Reading
 from tocsin.rules.correlations.spans import timespan
+from tocsin.rules.detection.condition import names_in
 from tocsin.rules.document import Items, Scalar
 from tocsin.rules.params import Param
 from tocsin.rules.problems import did_you_mean

@@ -8,9 +8,9 @@ from dataclasses import replace
 from tocsin.model.rule import SeverityBound
 from tocsin.rules.cases import read_cases
 from tocsin.rules.correlation_spec import read_correlation
+from tocsin.rules.detection.fields import Vocabulary
 from tocsin.rules.document import Table
-from tocsin.rules.fields import Vocabulary
-from tocsin.rules.lint_headline import USUAL
+from tocsin.rules.lints.headline import USUAL
 from tocsin.rules.params import Param, substituted
 from tocsin.rules.prefixes import Prefixes, as_spelled, read_prefixes, warn_of_unused
 from tocsin.rules.section import Section

@@ -8,12 +8,12 @@ from typing import NamedTuple
 from tocsin.model.place import Locator
 from tocsin.rules.chains import Chains, is_told
 from tocsin.rules.compile import plain_rule
-from tocsin.rules.detections import Detection, check_filter, compile_detection
+from tocsin.rules.detection.detections import Detection, check_filter, compile_detection
+from tocsin.rules.detection.scope import Catalog
 from tocsin.rules.document import Scalar, Table
 from tocsin.rules.made import Made
 from tocsin.rules.names import Names
 from tocsin.rules.overlay import Overlay
-from tocsin.rules.scope import Catalog
 from tocsin.rules.spec import CorrelationDoc, DetectionDoc, Doc, FilterDoc
 
 

@@ -11,15 +11,15 @@ from tocsin.errors import RuleError, RuleErrors
 from tocsin.model.compiled import RuleSet
 from tocsin.model.place import Locator
 from tocsin.rules.cases import Case
+from tocsin.rules.detection.scope import Catalog, Listed
 from tocsin.rules.document import MAX_BYTES
 from tocsin.rules.linker import Known, Linker
-from tocsin.rules.lint import lint
+from tocsin.rules.lints.lint import lint
 from tocsin.rules.made import Made
 from tocsin.rules.names import Names, Unread, check_unique
 from tocsin.rules.overlay import Overlay, read_overlay
 from tocsin.rules.parse import parse_file
 from tocsin.rules.problems import Mark, Problems
-from tocsin.rules.scope import Catalog, Listed
 from tocsin.rules.spec import Doc, FilterDoc
 
 SUFFIXES = (".yml", ".yaml")

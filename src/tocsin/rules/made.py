@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from tocsin.model.compiled import CompiledRule
 from tocsin.rules.correlations.kind import CorrelationSpec
-from tocsin.rules.detections import Detection
+from tocsin.rules.detection.detections import Detection
 from tocsin.rules.spec import CorrelationDoc, DetectionDoc
 
 

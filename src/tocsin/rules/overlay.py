@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tocsin.model.rule import Severity
 from tocsin.rules.document import Scalar, Table, read_documents
-from tocsin.rules.lint_labels import lint_labels
+from tocsin.rules.lints.labels import lint_labels
 from tocsin.rules.params import Chosen
 from tocsin.rules.problems import Mark, Problems, did_you_mean
 from tocsin.rules.section import Section

@@ -7,10 +7,10 @@ from dataclasses import replace
 
 from tocsin.catalog.provider import ECS
 from tocsin.rules.correlation_spec import read_correlation, rules_said
+from tocsin.rules.detection.fields import Vocabulary
 from tocsin.rules.document import Items, Node, Scalar, Table, read_documents
 from tocsin.rules.extension import read_extension
-from tocsin.rules.fields import Vocabulary
-from tocsin.rules.lint_keys import lint_keys
+from tocsin.rules.lints.keys import lint_keys
 from tocsin.rules.params import Chosen, read_params, with_params_set
 from tocsin.rules.problems import Mark, Problems
 from tocsin.rules.section import Section

@@ -12,8 +12,8 @@ from functools import lru_cache
 
 from tocsin.model.alert import Reader
 from tocsin.model.event import Event
-from tocsin.rules.fields import Vocabulary, field_of
-from tocsin.rules.leaves import LONGEST_ADDRESS
+from tocsin.rules.detection.fields import Vocabulary, field_of
+from tocsin.rules.detection.leaves import LONGEST_ADDRESS
 from tocsin.rules.section import Section
 
 BITS = 128

@@ -11,8 +11,8 @@ from tocsin.catalog.provider import ECS
 from tocsin.model.rule import SEVERITIES, Severity, SeverityBound
 from tocsin.rules.cases import Case
 from tocsin.rules.correlations.kind import CorrelationSpec
+from tocsin.rules.detection.fields import Vocabulary
 from tocsin.rules.document import Entry, Node, Scalar, Table
-from tocsin.rules.fields import Vocabulary
 from tocsin.rules.params import Param
 from tocsin.rules.problems import Mark, Problems, did_you_mean, nearest
 from tocsin.rules.section import Section

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tocsin.rules.catalogue import markdown
 from tocsin.rules.load import load
+from tocsin.rules.tools.catalogue import markdown
 
 ROOT = Path(__file__).parents[3]
 RULE = """title: Failures

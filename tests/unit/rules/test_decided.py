@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tocsin.rules.facts import facts_of
 from tocsin.rules.load import load
+from tocsin.rules.tools.facts import facts_of
 
 WINDOW = "when the window closes: the timespan after its first event"
 PASSED = "when its time is past, as late events may change it"

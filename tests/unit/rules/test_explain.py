@@ -9,12 +9,12 @@ import msgspec
 import pytest
 
 from tocsin.model.event import Event
-from tocsin.rules import explain
 from tocsin.rules.compile import Made
 from tocsin.rules.correlations import CORRELATIONS
-from tocsin.rules.explain import Question, matches, needed_of, parts_of, questions_of
-from tocsin.rules.facts import facts_of
 from tocsin.rules.load import load
+from tocsin.rules.tools import explain
+from tocsin.rules.tools.explain import Question, matches, needed_of, parts_of, questions_of
+from tocsin.rules.tools.facts import facts_of
 from tocsin.sources.decode import Decoder
 from tocsin.tune.ruletests import events_of, provider_of
 

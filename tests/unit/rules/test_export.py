@@ -21,11 +21,11 @@ from tocsin.model.event import Event
 from tocsin.protocols import Batch
 from tocsin.rules.correlations import CORRELATIONS
 from tocsin.rules.document import plain, read_documents
-from tocsin.rules.dump import yaml_of
-from tocsin.rules.export import Exported, export_sigma
 from tocsin.rules.load import Loaded, load
 from tocsin.rules.made import Made
 from tocsin.rules.problems import Problems
+from tocsin.rules.tools.dump import yaml_of
+from tocsin.rules.tools.export import Exported, export_sigma
 from tocsin.sources.decode import Decoder
 from tocsin.sources.file import demo_records
 from tocsin.state.windows_memory import MemoryWindows

@@ -11,7 +11,7 @@ import pytest
 from tocsin.alerts.facts import headline_facts
 from tocsin.errors import RuleErrors
 from tocsin.model.alert import Alert
-from tocsin.rules.lint_headline import NAMES
+from tocsin.rules.lints.headline import NAMES
 from tocsin.rules.load import load
 
 HEAD = "title: one\nname: one\nlogsource: {product: auth0}\n"

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tocsin.rules.coverage import coverage_of
-from tocsin.rules.listing import Line, line_of
 from tocsin.rules.load import load
-from tocsin.rules.techniques import TECHNIQUES
+from tocsin.rules.tools.coverage import coverage_of
+from tocsin.rules.tools.listing import Line, line_of
+from tocsin.rules.tools.techniques import TECHNIQUES
 
 RULE = "title: {name}\nname: {name}\nlogsource: {{product: {product}}}\ntags: [{tags}]\n"
 RULE += "detection: {{s: {detection}, condition: s}}\n---\n"

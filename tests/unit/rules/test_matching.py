@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tocsin.rules.leaves import searched
-from tocsin.rules.regex import compile_search
+from tocsin.rules.detection.leaves import searched
+from tocsin.rules.detection.regex import compile_search
 
 Detects = Callable[..., bool]
 

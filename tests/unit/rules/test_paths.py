@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tocsin.model.event import Event
-from tocsin.rules.paths import path_members, path_presence
+from tocsin.rules.detection.paths import path_members, path_presence
 
 PATH = "details.place.latitude"
 RECORDS = [

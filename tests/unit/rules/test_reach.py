@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tocsin.rules.load import load_rules
-from tocsin.rules.reach import reads, unread_told
+from tocsin.rules.tools.reach import reads, unread_told
 
 AUTH0 = "title: one\nname: one\nlogsource: {product: auth0}\ndetection: {s: {type: fp}, condition: s}\n"
 OFF = "one: {enabled: false}\n"

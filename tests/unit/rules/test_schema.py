@@ -16,8 +16,8 @@ from tocsin.rules.correlations import CORRELATIONS
 from tocsin.rules.document import plain, read_documents
 from tocsin.rules.load import load
 from tocsin.rules.problems import Problems
-from tocsin.rules.schema import DIALECT, rule_schema
 from tocsin.rules.section import Section
+from tocsin.rules.tools.schema import DIALECT, rule_schema
 
 ROOT = Path(__file__).parents[3]
 SCHEMA: Any = rule_schema()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tocsin.rules.lint_headline import NAMES, USUAL
+from tocsin.rules.lints.headline import NAMES, USUAL
 from tocsin.sandbox import compile_template
 
 PLAIN = [name for name in NAMES if name not in ("group", "params")]

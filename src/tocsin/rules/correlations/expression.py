@@ -9,10 +9,10 @@ from collections.abc import Callable, Sequence
 from itertools import product
 from typing import NamedTuple
 
-from tocsin.rules.condition import parse_condition
+from tocsin.rules.detection.condition import parse_condition
+from tocsin.rules.detection.tree import All, AnyOf, Not, Test, Tree
 from tocsin.rules.document import Scalar
 from tocsin.rules.problems import Problems
-from tocsin.rules.tree import All, AnyOf, Not, Test, Tree
 
 MOST_WAYS = 1_000  # of one condition to be true
 

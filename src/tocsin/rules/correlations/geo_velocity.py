@@ -33,7 +33,7 @@ from tocsin.rules.correlations.kind import (
 from tocsin.rules.correlations.members import Members
 from tocsin.rules.correlations.sliding import MAX_MEMBERS, Judge, Law, Sliding
 from tocsin.rules.correlations.spans import timespan
-from tocsin.rules.leaves import number_of
+from tocsin.rules.detection.leaves import number_of
 from tocsin.rules.section import Section
 
 EXAMPLE = "{kmh: 1000}"

@@ -29,7 +29,7 @@ from tocsin.rules.correlations.judged import Judged
 from tocsin.rules.correlations.keys import TEXT, Schema, condition, described, number
 from tocsin.rules.correlations.kind import CorrelationSpec, Counting, Input, Reading, SeenBy
 from tocsin.rules.correlations.sliding import MAX_MEMBERS, Aggregate, Law, slide, sliding
-from tocsin.rules.leaves import number_of
+from tocsin.rules.detection.leaves import number_of
 from tocsin.rules.section import Section
 
 _FLOAT, _BITS = Struct("<d"), Struct("<q")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from tocsin.rules.fields import Vocabulary
+from tocsin.rules.detection.fields import Vocabulary
 from tocsin.rules.problems import Mark, Problems, did_you_mean
 
 # The texts that a placeholder stands for; None where nobody knows the name.

@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 from tocsin.catalog import PROVIDERS, codes
 from tocsin.catalog.provider import ECS
-from tocsin.rules.ecs import UNKNOWN
-from tocsin.rules.tree import All, AnyOf, Codes, Not, Predicate, Test, Tree, tests_of
+from tocsin.rules.detection.ecs import UNKNOWN
+from tocsin.rules.detection.tree import All, AnyOf, Codes, Not, Predicate, Test, Tree, tests_of
 
 _NONE: frozenset[str] = frozenset()
 

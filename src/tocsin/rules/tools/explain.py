@@ -12,20 +12,20 @@ from typing import Any
 
 from tocsin.model.alert import Reader
 from tocsin.model.event import Event
-from tocsin.rules.category import CATEGORY
-from tocsin.rules.detections import Clause, Detection, condition_tree
+from tocsin.rules.detection.category import CATEGORY
+from tocsin.rules.detection.detections import Clause, Detection, condition_tree
+from tocsin.rules.detection.ecs import seen_in_view
+from tocsin.rules.detection.fields import Vocabulary, all_members, field_of, presence
+from tocsin.rules.detection.modifiers import Chain, parse_key
+from tocsin.rules.detection.paths import members_of
+from tocsin.rules.detection.placeholders import expanded
+from tocsin.rules.detection.scope import Scope
+from tocsin.rules.detection.selection import selection_tree
+from tocsin.rules.detection.tree import Predicate, Tree, codes_of, predicate
 from tocsin.rules.document import Entry, Items, Node, Scalar, Table
-from tocsin.rules.ecs import seen_in_view
-from tocsin.rules.fields import Vocabulary, all_members, field_of, presence
 from tocsin.rules.made import Made
-from tocsin.rules.modifiers import Chain, parse_key
-from tocsin.rules.paths import members_of
-from tocsin.rules.placeholders import expanded
 from tocsin.rules.problems import Problems
-from tocsin.rules.scope import Scope
-from tocsin.rules.selection import selection_tree
 from tocsin.rules.spec import FilterDoc
-from tocsin.rules.tree import Predicate, Tree, codes_of, predicate
 
 MOST_VALUES = 20  # of one item; a list file may hold thousands
 

@@ -9,9 +9,9 @@ from functools import lru_cache
 from itertools import zip_longest
 from typing import NamedTuple
 
+from tocsin.rules.detection.tree import Test, Tree, all_of, any_of, negated
 from tocsin.rules.document import Scalar
 from tocsin.rules.problems import Mark, Problems, did_you_mean
-from tocsin.rules.tree import Test, Tree, all_of, any_of, negated
 
 MAX_DEPTH = 100
 LONGEST_KEPT = 200  # characters of a condition that is remembered

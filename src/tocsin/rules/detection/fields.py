@@ -11,8 +11,15 @@ from tocsin.catalog.provider import PROVIDERS
 from tocsin.model.alert import Reader
 from tocsin.model.event import Event, attribute
 from tocsin.model.place import Locator
-from tocsin.rules.ecs import attributes_of, ecs_reader, is_deep
-from tocsin.rules.paths import LONGEST_KEPT, Members, is_flat, members_of, path_members, path_presence
+from tocsin.rules.detection.ecs import attributes_of, ecs_reader, is_deep
+from tocsin.rules.detection.paths import (
+    LONGEST_KEPT,
+    Members,
+    is_flat,
+    members_of,
+    path_members,
+    path_presence,
+)
 
 ELEMENTS = "{}"  # Splunk's suffix for "each element", which any path does anyway
 

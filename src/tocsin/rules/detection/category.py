@@ -6,11 +6,11 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from tocsin.catalog.provider import PROVIDERS
+from tocsin.rules.detection.modifiers import Chain
+from tocsin.rules.detection.scope import Scope
+from tocsin.rules.detection.tree import Codes, Test, Tree, negated
 from tocsin.rules.document import Scalar
-from tocsin.rules.modifiers import Chain
 from tocsin.rules.problems import Mark, nearest
-from tocsin.rules.scope import Scope
-from tocsin.rules.tree import Codes, Test, Tree, negated
 
 CATEGORY = "tocsin.category"
 OURS = "tocsin."

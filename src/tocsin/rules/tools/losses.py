@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from tocsin.rules.correlations import CORRELATIONS
 from tocsin.rules.correlations.kind import CorrelationSpec
-from tocsin.rules.facts import correlation_of
 from tocsin.rules.spec import DetectionDoc, Doc, Extension, FilterDoc
+from tocsin.rules.tools.facts import correlation_of
 
 SIGMA_KEYS = ("type", "rules", "group-by", "timespan", "condition", "aliases")  # of a correlation
 

@@ -7,10 +7,10 @@ from collections import defaultdict
 from collections.abc import Container, Iterator
 from typing import NamedTuple
 
+from tocsin.rules.detection.fields import ELEMENTS
+from tocsin.rules.detection.modifiers import Chain, parse_key
 from tocsin.rules.document import Entry, Items, Node, Scalar, Table
-from tocsin.rules.fields import ELEMENTS
-from tocsin.rules.lint_texts import dotted_told, tellers
-from tocsin.rules.modifiers import Chain, parse_key
+from tocsin.rules.lints.texts import dotted_told, tellers
 from tocsin.rules.problems import Problems
 from tocsin.rules.yaml_mistakes import spaceless
 

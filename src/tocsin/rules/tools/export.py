@@ -13,21 +13,21 @@ from dataclasses import dataclass, replace
 
 from tocsin.catalog.provider import PROVIDERS
 from tocsin.errors import RuleError
-from tocsin.rules.category import CATEGORY
 from tocsin.rules.compile import GENERATED
 from tocsin.rules.correlations.kind import CorrelationSpec
-from tocsin.rules.detections import Clause
+from tocsin.rules.detection.category import CATEGORY
+from tocsin.rules.detection.detections import Clause
+from tocsin.rules.detection.fields import Vocabulary
+from tocsin.rules.detection.modifiers import parse_key
+from tocsin.rules.detection.placeholders import expanded
+from tocsin.rules.detection.scope import Scope
 from tocsin.rules.document import Items, Node, Scalar, Table, plain
-from tocsin.rules.facts import correlation_of
-from tocsin.rules.fields import Vocabulary
 from tocsin.rules.load import Loaded
-from tocsin.rules.losses import SIGMA_KEYS, Loss, is_sigma, losses_of
-from tocsin.rules.modifiers import parse_key
 from tocsin.rules.names import Names
-from tocsin.rules.placeholders import expanded
 from tocsin.rules.problems import Mark, Problems
-from tocsin.rules.scope import Scope
 from tocsin.rules.spec import CorrelationDoc, DetectionDoc, Doc, FilterDoc
+from tocsin.rules.tools.facts import correlation_of
+from tocsin.rules.tools.losses import SIGMA_KEYS, Loss, is_sigma, losses_of
 
 OF_CATEGORY = "_category"  # the selection that takes the place of tocsin.category
 _UNITS_MS = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1_000}

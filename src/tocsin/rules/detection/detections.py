@@ -10,17 +10,17 @@ from typing import NamedTuple
 from tocsin.model.alert import Reader
 from tocsin.model.compiled import Matcher
 from tocsin.model.place import Locator
-from tocsin.rules.category import category_test
-from tocsin.rules.condition import parse_condition
+from tocsin.rules.detection.category import category_test
+from tocsin.rules.detection.condition import parse_condition
+from tocsin.rules.detection.fields import Vocabulary, field_of, reader
+from tocsin.rules.detection.logsource import check_route
+from tocsin.rules.detection.narrow import narrowed
+from tocsin.rules.detection.scope import Catalog, Scope
+from tocsin.rules.detection.selection import selection_tree
+from tocsin.rules.detection.tree import Codes, Predicate, Tree, all_of, any_of, codes_of, predicate, tests_of
+from tocsin.rules.detection.view import warn_of_names
 from tocsin.rules.document import Entry, Scalar
-from tocsin.rules.fields import Vocabulary, field_of, reader
-from tocsin.rules.logsource import check_route
-from tocsin.rules.narrow import narrowed
-from tocsin.rules.scope import Catalog, Scope
-from tocsin.rules.selection import selection_tree
 from tocsin.rules.spec import DetectionDoc, FilterDoc
-from tocsin.rules.tree import Codes, Predicate, Tree, all_of, any_of, codes_of, predicate, tests_of
-from tocsin.rules.view import warn_of_names
 
 
 class Clause(NamedTuple):

@@ -11,14 +11,14 @@ from tocsin.catalog import PROVIDERS, codes
 from tocsin.catalog.ecs import WORDS, ecs_fields
 from tocsin.catalog.provider import ECS
 from tocsin.model.event import Event
+from tocsin.rules.detection.ecs import UNKNOWN, told_by_code
+from tocsin.rules.detection.fields import Field, Vocabulary, reader
+from tocsin.rules.detection.leaves import Leaf
+from tocsin.rules.detection.modifiers import Chain
+from tocsin.rules.detection.scope import Scope
+from tocsin.rules.detection.tree import Codes, Test
 from tocsin.rules.document import Node, Scalar, scalars
-from tocsin.rules.ecs import UNKNOWN, told_by_code
-from tocsin.rules.fields import Field, Vocabulary, reader
-from tocsin.rules.leaves import Leaf
-from tocsin.rules.modifiers import Chain
 from tocsin.rules.problems import Mark, Problems, nearest
-from tocsin.rules.scope import Scope
-from tocsin.rules.tree import Codes, Test
 
 LONGEST_WORD = 100  # characters; comparing is quadratic
 A_LETTER_OR_TWO = 0.87  # of difflib's likeness

@@ -6,10 +6,10 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
-from tocsin.rules.facts import facts_of
-from tocsin.rules.listing import Line, line_of
 from tocsin.rules.made import Made
 from tocsin.rules.params import Param
+from tocsin.rules.tools.facts import facts_of
+from tocsin.rules.tools.listing import Line, line_of
 
 OTHERS = "other"
 _LEFT_OUT = ("not running", "params", "evidence", "labels")  # told elsewhere on the page, or not of interest

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tocsin.catalog import PROVIDERS, categories, codes
-from tocsin.rules.listing import needed_codes, providers_of, techniques
 from tocsin.rules.made import Made
-from tocsin.rules.techniques import TECHNIQUES
+from tocsin.rules.tools.listing import needed_codes, providers_of, techniques
+from tocsin.rules.tools.techniques import TECHNIQUES
 
 UNCATEGORISED = "(no category)"
 

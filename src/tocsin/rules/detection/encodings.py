@@ -9,7 +9,7 @@ import base64
 from collections.abc import Iterator, Sequence
 from itertools import product
 
-from tocsin.rules.patterns import DASHES, Pattern, Wild, literal_of, tidy, with_windows_dashes
+from tocsin.rules.detection.patterns import DASHES, Pattern, Wild, literal_of, tidy, with_windows_dashes
 
 MOST_DASHES = 3  # that windash spells out; each is five texts
 _CHARSETS = {"utf16le": "utf-16-le", "wide": "utf-16-le", "utf16be": "utf-16-be", "utf16": "utf-16-le"}

@@ -9,18 +9,18 @@ from typing import Any, NamedTuple
 
 from tocsin.catalog.provider import ECS
 from tocsin.model.event import Event, attribute
+from tocsin.rules.detection.fields import Field, all_members, field_of, presence
+from tocsin.rules.detection.leaves import Leaf, texts_of
+from tocsin.rules.detection.modifiers import Chain
+from tocsin.rules.detection.paths import members_of
+from tocsin.rules.detection.patterns import literal_of, parse_pattern
+from tocsin.rules.detection.placeholders import expanded
+from tocsin.rules.detection.scope import Catalog, Scope
+from tocsin.rules.detection.tree import Predicate, Test, Tree
+from tocsin.rules.detection.values import leaf_for
+from tocsin.rules.detection.view import view_test, warn_of_words
 from tocsin.rules.document import Scalar
-from tocsin.rules.fields import Field, all_members, field_of, presence
-from tocsin.rules.leaves import Leaf, texts_of
-from tocsin.rules.modifiers import Chain
-from tocsin.rules.paths import members_of
-from tocsin.rules.patterns import literal_of, parse_pattern
-from tocsin.rules.placeholders import expanded
 from tocsin.rules.problems import Mark
-from tocsin.rules.scope import Catalog, Scope
-from tocsin.rules.tree import Predicate, Test, Tree
-from tocsin.rules.values import leaf_for
-from tocsin.rules.view import view_test, warn_of_words
 
 MOST_HINTS = 100  # a file; looking for the nearest code is slow, and a file may be hostile
 

@@ -11,10 +11,10 @@ from tocsin.rules.correlations import CORRELATIONS
 from tocsin.rules.correlations.counting import HIGHEST_COUNT, Bounds
 from tocsin.rules.correlations.kind import CorrelationSpec
 from tocsin.rules.document import Node, Scalar, Table, scalars
-from tocsin.rules.lint_headline import headline_told
-from tocsin.rules.lint_keys import lint_events, lint_fields, lint_keys, lint_logsource, lint_names
-from tocsin.rules.lint_labels import lint_labels
-from tocsin.rules.lint_values import lint_selection
+from tocsin.rules.lints.headline import headline_told
+from tocsin.rules.lints.keys import lint_events, lint_fields, lint_keys, lint_logsource, lint_names
+from tocsin.rules.lints.labels import lint_labels
+from tocsin.rules.lints.values import lint_selection
 from tocsin.rules.params import REFERENCE
 from tocsin.rules.problems import Mark, nearest
 from tocsin.rules.spec import CorrelationDoc, DetectionDoc, Doc, FilterDoc

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from tocsin.rules.category import CATEGORY, category_item, warn_of_ours
+from tocsin.rules.detection.category import CATEGORY, category_item, warn_of_ours
+from tocsin.rules.detection.fields import field_of
+from tocsin.rules.detection.items import Question, keyword_tests, tests_for
+from tocsin.rules.detection.modifiers import Chain, parse_key
+from tocsin.rules.detection.scope import Scope
+from tocsin.rules.detection.tree import Tree, all_of, any_of, negated
+from tocsin.rules.detection.view import warn_of_name
 from tocsin.rules.document import Entry, Items, Node, Scalar, Table
-from tocsin.rules.fields import field_of
-from tocsin.rules.items import Question, keyword_tests, tests_for
-from tocsin.rules.modifiers import Chain, parse_key
-from tocsin.rules.scope import Scope
-from tocsin.rules.tree import Tree, all_of, any_of, negated
-from tocsin.rules.view import warn_of_name
 
 LONGEST_VALUE = 10_000  # characters
 

@@ -17,7 +17,7 @@ from tocsin.clock import iso
 from tocsin.model.alert import Reader
 from tocsin.model.event import Event, attribute
 from tocsin.model.place import Locator, Place
-from tocsin.rules.paths import is_flat, members_of, path_members
+from tocsin.rules.detection.paths import is_flat, members_of, path_members
 
 UNKNOWN = "\0"  # stands for every code that the catalogue does not know
 _NAMED = ("user.email", "user.name")  # what `user.email` and `user.domain` are told by

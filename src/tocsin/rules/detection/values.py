@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from tocsin.rules.document import Scalar
-from tocsin.rules.encodings import transformed
-from tocsin.rules.leaves import (
+from tocsin.rules.detection.encodings import transformed
+from tocsin.rules.detection.leaves import (
     Leaf,
     Network,
     any_leaf,
@@ -17,8 +16,8 @@ from tocsin.rules.leaves import (
     texts_of,
     time_compared,
 )
-from tocsin.rules.modifiers import COMPARISONS, Chain
-from tocsin.rules.patterns import (
+from tocsin.rules.detection.modifiers import COMPARISONS, Chain
+from tocsin.rules.detection.patterns import (
     Pattern,
     Wild,
     folded,
@@ -28,8 +27,9 @@ from tocsin.rules.patterns import (
     parse_pattern,
     tidy,
 )
-from tocsin.rules.regex import Refused, Wrong, compile_search
-from tocsin.rules.scope import Scope
+from tocsin.rules.detection.regex import Refused, Wrong, compile_search
+from tocsin.rules.detection.scope import Scope
+from tocsin.rules.document import Scalar
 
 
 def leaf_for(chain: Chain, values: list[Scalar], scope: Scope) -> Leaf | None:

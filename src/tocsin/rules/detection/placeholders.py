@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from itertools import product
 
+from tocsin.rules.detection.modifiers import Chain
+from tocsin.rules.detection.scope import Listed, Scope
 from tocsin.rules.document import Scalar
-from tocsin.rules.modifiers import Chain
 from tocsin.rules.problems import ListedMark, Mark
-from tocsin.rules.scope import Listed, Scope
 
 _PLACEHOLDER = re.compile(r"%([A-Za-z0-9_.-]+)%")
 MOST_EXPANDED = 100_000  # texts that one value may stand for

@@ -11,7 +11,7 @@ from tocsin.catalog import PROVIDERS, codes
 from tocsin.clock import format_duration
 from tocsin.model.rule import Rule
 from tocsin.rules.correlations import CORRELATIONS
-from tocsin.rules.detections import Detection
+from tocsin.rules.detection.detections import Detection
 from tocsin.rules.made import Made
 
 _TECHNIQUE = re.compile(r"attack\.(t\d{4}(?:\.\d{3})?)", re.IGNORECASE)

@@ -17,8 +17,8 @@ from functools import lru_cache
 from typing import Any
 
 from tocsin.clock import EPOCH
+from tocsin.rules.detection.patterns import TextTest
 from tocsin.rules.document import ScalarValue
-from tocsin.rules.patterns import TextTest
 
 Leaf = Callable[[Any], bool]
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network

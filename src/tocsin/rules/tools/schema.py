@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from tocsin.catalog.provider import PROVIDERS
 from tocsin.model.rule import SEVERITIES
 from tocsin.rules.cases import MOST_EVENTS
+from tocsin.rules.detection.modifiers import MODIFIERS
 from tocsin.rules.extension import LONGEST_TITLE
-from tocsin.rules.modifiers import MODIFIERS
 from tocsin.rules.prefixes import BITS
-from tocsin.rules.schema_correlations import correlate_schema, correlation_schema, type_schemas
+from tocsin.rules.tools.schema_correlations import correlate_schema, correlation_schema, type_schemas
 
 Schema = dict[str, object]
 

@@ -9,11 +9,11 @@ from tocsin.clock import format_duration
 from tocsin.rules.correlations import CORRELATIONS
 from tocsin.rules.correlations.kind import CorrelationSpec
 from tocsin.rules.document import Items, Node, Scalar, Table
-from tocsin.rules.listing import needed_codes
 from tocsin.rules.made import Made
 from tocsin.rules.params import substituted
 from tocsin.rules.problems import Problems
 from tocsin.rules.spec import CorrelationDoc, DetectionDoc
+from tocsin.rules.tools.listing import needed_codes
 
 _WORDS = {"gte": ">=", "gt": ">", "lte": "<=", "lt": "<", "eq": "=", "neq": "!="}
 _SAID = ("type", "rules", "group-by", "timespan", "aliases", "allow_missing", "generate")  # told otherwise

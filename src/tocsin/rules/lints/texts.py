@@ -10,9 +10,9 @@ import re
 from collections.abc import Callable
 from functools import lru_cache
 
+from tocsin.rules.detection.leaves import MAPPED_BITS
+from tocsin.rules.detection.modifiers import COMPARISONS, MODIFIERS, Chain
 from tocsin.rules.document import Scalar
-from tocsin.rules.leaves import MAPPED_BITS
-from tocsin.rules.modifiers import COMPARISONS, MODIFIERS, Chain
 
 _SLASHED = re.compile(r"/(?:\^.*|.*\$|.+(?=/[ims]))/([ims]*)", re.DOTALL)  # '/users/' may be a path's
 _PLACES = {"contains": "holds", "startswith": "begins with", "endswith": "ends with"}

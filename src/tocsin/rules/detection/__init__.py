@@ -1,0 +1,1 @@
+"""Sigma detections: selections, modifiers, values and conditions to one predicate."""

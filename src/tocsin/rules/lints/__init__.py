@@ -1,0 +1,1 @@
+"""What is valid and surely not meant: a warning and a way out for each."""
