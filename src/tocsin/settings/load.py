@@ -142,8 +142,9 @@ def _heartbeat_problems(document: Document, settings: Settings, wrong: set[str])
     channel = written.get("channel") if isinstance(written, dict) else None
     if settings.heartbeat is not None:
         channel = settings.heartbeat.channel
-    there = channel in settings.channels or f"channels.{channel}" in wrong
-    if not isinstance(channel, str) or "channels" in wrong or there:
+    if not isinstance(channel, str) or "channels" in wrong:
+        return []
+    if channel in settings.channels or f"channels.{channel}" in wrong:
         return []
     known = ", ".join(sorted(settings.channels)) or "none"
     told = f'heartbeat: there is no channel "{channel}"; there are: {known}'

@@ -11,7 +11,9 @@ from tocsin.cli.rules import app
 
 GOOD = "title: good\nlogsource: {product: auth0}\ndetection: {s: {type: fp}, condition: s}\n"
 WARNED = GOOD.replace("good", "warned").replace("fp", "fpp")
-WRONG = "title: wrong\nlevel: hgh\ndetection: {s: {u|contain: x}, condition: s}\n"
+WRONG = (
+    "title: wrong\nlevel: hgh\ndetection: {s: {u|contain: x}, condition: s}\nlogsource: {product: auth0}\n"
+)
 TESTED = GOOD + "tocsin: {tests: [{name: one, events: [{type: fp}], expect: [%s]}]}\n"
 
 

@@ -196,6 +196,7 @@ def test_without_a_file_everything_has_a_default() -> None:
             "heartbeat:\n  channel: pager\n  every: soon",
             'tocsin.yml:2: heartbeat: there is no channel "pager"; there are: terminal',
         ),
+        ("heartbeat: {channel: [], every: 5m}", "heartbeat.channel: input should be a valid string"),
         ("sources: {x: {type: auth0_strem}}", 'unknown type "auth0_strem"; did you mean "auth0_stream"?'),
         ("channels: {x: slack}", "tocsin.yml:1: channels.x: input should be a valid dictionary"),
         ("- a\n- b", "tocsin.yml:1: settings are `key: value` lines"),
