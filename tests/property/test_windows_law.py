@@ -294,7 +294,7 @@ class Narrow(MemoryWindows):
     """The window is open at its older end."""
 
     def observe(self, tenant, seen, *, committed_ms):  # type: ignore[no-untyped-def]
-        narrow = [Observations(spec._replace(span_ms=spec.span_ms - 1), groups) for spec, groups in seen]
+        narrow = [Observations(spec._replace(span_ms=spec.span_ms - 1), groups) for spec, groups, _ in seen]
         return super().observe(tenant, narrow, committed_ms=committed_ms)
 
 
@@ -307,7 +307,7 @@ class SkipsKnown(MemoryWindows):
 
     def observe(self, tenant, seen, *, committed_ms):  # type: ignore[no-untyped-def]
         fresh = []
-        for spec, groups in seen:
+        for spec, groups, _ in seen:
             left = {g: [(t, m) for t, m in b if (g, t, m) not in self.known] for g, b in groups.items()}
             self.known.update((g, t, m) for g, b in groups.items() for t, m in b)
             fresh.append(Observations(spec, {g: b for g, b in left.items() if b}))
@@ -319,7 +319,7 @@ class OneByOne(MemoryWindows):
 
     def observe(self, tenant, seen, *, committed_ms):  # type: ignore[no-untyped-def]
         answers: list[Counted] = []
-        for spec, groups in seen:
+        for spec, groups, _ in seen:
             for group, batch in groups.items():
                 windows: dict[int, int] = {}
                 for member in batch:
@@ -334,7 +334,7 @@ class OwnWindowOnly(MemoryWindows):
     """A late member changes no later window."""
 
     def observe(self, tenant, seen, *, committed_ms):  # type: ignore[no-untyped-def]
-        times = {(spec.state, g): {t for t, _ in b} for spec, groups in seen for g, b in groups.items()}
+        times = {(spec.state, g): {t for t, _ in b} for spec, groups, _ in seen for g, b in groups.items()}
         return [
             counted._replace(windows=[w for w in counted.windows if w[0] in times[counted[:2]]])
             for counted in super().observe(tenant, seen, committed_ms=committed_ms)
@@ -349,7 +349,7 @@ class FloatSeconds:
 
     def observe(self, tenant, seen, *, committed_ms):  # type: ignore[no-untyped-def]
         answers = []
-        for spec, groups in seen:
+        for spec, groups, _ in seen:
             span = spec.span_ms / 1000
             for group, batch in groups.items():
                 held = self.members[group]
