@@ -19,7 +19,7 @@ from sigma.policy.profiles import TrustedPolicy
 from sigma.rule import SigmaRule
 from sigma.types import SigmaBool, SigmaExists, SigmaExpansion, SigmaNumber, SigmaString, SpecialChars
 
-from tocsin.rules.detection import condition
+from tocsin.rules.detection import condition as ours
 from tocsin.rules.load import load
 
 from .oracle_ours import matched, seeds
@@ -64,7 +64,7 @@ def _samples(value: Any, rng: random.Random) -> list[Any]:
 def _records(rules: Sequence[SigmaRule], rng: random.Random) -> Iterator[dict[str, Any]]:
     choices: dict[str, list[Any]] = {}
     for rule in rules:
-        for one in rule.detection.parsed_condition:
+        for condition in rule.detection.parsed_condition:
             for field, value in _asked(condition.parsed):
                 choices.setdefault(_plain(field), []).extend(_samples(value, rng))
     for number in seeds(60):
@@ -131,7 +131,7 @@ def test_a_detection_is_true_of_what_it_is_to_pysigma(file: Path) -> None:
             rule = theirs.get(base.doc.meta.label)
             if not isinstance(rule, SigmaRule) or base.vocabulary.ecs or base.doc.extension.categories:
                 continue
-            parsed = Parsed(tuple(one.parsed for one in rule.detection.parsed_condition))
+            parsed = Parsed(tuple(condition.parsed for condition in rule.detection.parsed_condition))
             records = [*_records([rule], random.Random(1))]
             for record, answer in zip(records, matched(base.matcher(), made.fields, records), strict=True):
                 assert answer is parsed.holds(_Paths(record)), f"{rule.name}: {record}"
@@ -143,7 +143,7 @@ def _check_all() -> None:
 
 
 def test_a_planted_mistake_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(condition, "negated", lambda tree: tree)
+    monkeypatch.setattr(ours, "negated", lambda tree: tree)
 
     with pytest.raises(AssertionError):
         _check_all()
