@@ -40,7 +40,7 @@ bench: $(VENV)/.installed ## measure events a second, memory, and how long many 
 	@$(BIN)/python -m benchmarks.rules
 
 fuzz: $(VENV)/.installed ## a million random rule files, a million random records
-	@TOCSIN_FUZZ=1 $(BIN)/pytest -n auto tests/property/test_fuzz.py
+	@FUZZ=1 $(BIN)/pytest -n auto tests/property/test_fuzz.py
 
 lock: ## pin the dependencies anew (needs uv)
 	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 import uuid
@@ -12,6 +13,11 @@ import pytest
 
 from tocsin.state.connection import Store, open_store
 from tocsin.state.embedded import EmbeddedServer
+
+
+# A setting of whoever runs the tests is none of theirs; which server binary to start is.
+for name in [name for name in os.environ if name.upper().startswith("TOCSIN_") and name != "TOCSIN_VALKEY"]:
+    del os.environ[name]
 
 
 @pytest.fixture(scope="session")

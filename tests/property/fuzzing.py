@@ -18,8 +18,8 @@ from tocsin.rules.problems import Problems
 
 ROOT = Path(__file__).parents[2]
 MILLION = 1_000_000
-# Which part of a million: all of it is `TOCSIN_FUZZ=1`.
-SHARE = float(os.environ.get("TOCSIN_FUZZ", "0.01"))
+# Which part of a million: all of it is `FUZZ=1`.
+SHARE = float(os.environ.get("FUZZ", "0.01"))
 
 TEXTS = [
     "", " ", "*", "?", "**", "a*b", "\\", "\\*", "%x%", "%threshold%", "$window", "$threshold", "$nope",

@@ -38,8 +38,8 @@ BASE_MS = 1_700_000_000_000
 LATENESS = timedelta(seconds=60)
 
 
-# How many times the usual number of random cases: `TOCSIN_ORACLE=10 pytest tests/property/test_oracle_*.py`.
-ROUNDS = float(os.environ.get("TOCSIN_ORACLE", "1"))
+# How many times the usual number of random cases: `ORACLE=10 pytest tests/property/test_oracle_*.py`.
+ROUNDS = float(os.environ.get("ORACLE", "1"))
 
 
 def seeds(count: int) -> range:
