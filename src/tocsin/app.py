@@ -96,20 +96,15 @@ def build(settings: Settings, *, dry_run: bool = False) -> Iterator[Parts]:
         inbox = RedisInbox(store)
         sources = _sources(settings, loaded.ruleset, inbox)
         watermarks = Watermarks(clock.now())
+        reloader = Reloader(
+            settings, loaded, signature=signature, engine=lambda rules: Engine(rules, windows, evidence),
+            states=RedisRuleStates(store), sources=sources, watermarks=watermarks, clock=clock,
+        )  # fmt: skip
         yield Parts(
             settings=settings,
             store=store,
             revive=server.revive if server else lambda: False,
-            reloader=Reloader(
-                settings,
-                loaded,
-                signature=signature,
-                engine=lambda ruleset: Engine(ruleset, windows, evidence),
-                states=RedisRuleStates(store),
-                sources=sources,
-                watermarks=watermarks,
-                clock=clock,
-            ),
+            reloader=reloader,
             inbox=inbox,
             sources=sources,
             alerts=RedisAlerts(store, evidence.recall),

@@ -17,7 +17,8 @@ from tocsin.model.compiled import CompiledRule, Correlation, RuleSet, WindowSpec
 from tocsin.model.event import Event
 from tocsin.model.fed import counted_by, instants_of
 from tocsin.model.ledger import BEGINS, Seen
-from tocsin.protocols import Counted, EvidenceStore, Observations, Sighted, Windows
+from tocsin.model.observed import Counted, Observations, Sighted
+from tocsin.protocols import EvidenceStore, Windows
 
 
 class Engine:

@@ -20,8 +20,8 @@ from tocsin.model.compiled import CompiledRule, Matcher, WindowSpec
 from tocsin.model.event import Event, as_text
 from tocsin.model.fed import VALUE_SEPARATOR, Fed
 from tocsin.model.ledger import Seen
+from tocsin.model.observed import Observations
 from tocsin.model.rule import Rule
-from tocsin.protocols import Observations
 
 log = structlog.get_logger()
 

@@ -6,8 +6,9 @@ import pytest
 
 from tocsin.model.alert import Sightings, Triggers
 from tocsin.model.event import Event
+from tocsin.model.observed import Sighted
 from tocsin.model.rule import Rule
-from tocsin.protocols import EvidenceStore, Sighted
+from tocsin.protocols import EvidenceStore
 from tocsin.state.connection import Store
 from tocsin.state.evidence import MemoryEvidence
 from tocsin.state.evidence_redis import RedisEvidence

@@ -8,7 +8,8 @@ import pytest
 
 from tocsin.model.compiled import WindowSpec
 from tocsin.model.ledger import Scored, Seen
-from tocsin.protocols import Counted, Observations, Windows
+from tocsin.model.observed import Counted, Observations
+from tocsin.protocols import Windows
 from tocsin.rules.correlations.closing import ClosingLaw, closing
 from tocsin.rules.correlations.quiet import QuietLaw, quiet
 from tocsin.rules.correlations.sliding import Law, slide, sliding

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tocsin.model.compiled import WindowSpec
-from tocsin.protocols import Observations, Windows
+from tocsin.model.observed import Observations
+from tocsin.protocols import Windows
 from tocsin.state.connection import Store
 from tocsin.state.windows_memory import MemoryWindows
 from tocsin.state.windows_redis import RedisWindows

@@ -9,7 +9,8 @@ from typing import NamedTuple
 import pytest
 
 from tocsin.model.compiled import WindowSpec
-from tocsin.protocols import Counted, Observations, Windows
+from tocsin.model.observed import Counted, Observations
+from tocsin.protocols import Windows
 from tocsin.state.windows_memory import MemoryWindows
 from tocsin.state.windows_redis import RedisWindows
 

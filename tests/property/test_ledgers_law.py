@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from tocsin.model.compiled import WindowSpec
 from tocsin.model.ledger import Ledger, LedgerKind, Scored, Seen
-from tocsin.protocols import Observations, Windows
+from tocsin.model.observed import Observations
+from tocsin.protocols import Windows
 from tocsin.rules.correlations.closing import Closing, ClosingLaw, closing
 from tocsin.rules.correlations.members import Members
 from tocsin.rules.correlations.sliding import Law, Sliding, slide, sliding

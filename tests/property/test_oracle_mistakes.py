@@ -12,7 +12,7 @@ import pytest
 
 from tocsin import engine, matching
 from tocsin.model.event import as_text
-from tocsin.protocols import Counted, Observations
+from tocsin.model.observed import Counted, Observations
 from tocsin.rules.correlations import (
     CORRELATIONS,
     counting,

@@ -17,7 +17,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from tocsin.model.compiled import WindowSpec
-from tocsin.protocols import Counted, Observations, Windows
+from tocsin.model.observed import Counted, Observations
+from tocsin.protocols import Windows
 from tocsin.state import connection, members, windows_memory
 from tocsin.state.connection import Store
 from tocsin.state.windows_memory import MemoryWindows

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -25,6 +26,13 @@ from tocsin.tune.replay import codes_read_whole, in_step
 
 SHOWN_BAD_RECORDS = 20
 RULE_SUFFIXES = {".yml", ".yaml"}
+
+FORMATS = "NDJSON or a JSON array, plain, .gz or .zst; - is standard input."
+RuleFiles = Annotated[
+    list[Path] | None,
+    typer.Option("--rules", metavar="PATH…", help="Rule files or folders [default: the shipped rules]."),
+]
+Lateness = Annotated[str, typer.Option(metavar="DURATION", help="How far events may be out of order.")]
 
 Advance = Callable[[int, int | None], None]  # bytes read, and of how many (None: not known)
 

@@ -16,7 +16,15 @@ import typer
 
 from tocsin.alerts.headline import title
 from tocsin.cli.lines import print_change
-from tocsin.cli.reading import Reading, duration, sorted_out, spare_the_collector
+from tocsin.cli.reading import (
+    FORMATS,
+    Lateness,
+    Reading,
+    RuleFiles,
+    duration,
+    sorted_out,
+    spare_the_collector,
+)
 from tocsin.cli.rules_options import OverlayFile, SiteConfig, site_rules
 from tocsin.clock import format_duration, to_ms
 from tocsin.model.alert import Alert, Change, ChangeKind, as_record
@@ -35,20 +43,13 @@ LEFT_BEHIND = timedelta(days=7)  # how long a killed replay's keys stay on the s
 def replay(  # noqa: PLR0917 - a command's options are its parameters
     files: Annotated[
         list[str],
-        typer.Argument(
-            metavar="FILE…", help="NDJSON or a JSON array, plain, .gz or .zst; - is standard input."
-        ),
+        typer.Argument(metavar="FILE…", help=FORMATS),
     ],
-    rules: Annotated[
-        list[Path] | None,
-        typer.Option("--rules", metavar="PATH…", help="Rule files or folders [default: the shipped rules]."),
-    ] = None,
+    rules: RuleFiles = None,
     store: Annotated[
         str, typer.Option(metavar="memory|URL", help="Where windows are kept: memory, redis://… or unix://…")
     ] = "memory",
-    allowed_lateness: Annotated[
-        str, typer.Option(metavar="DURATION", help="How far events may be out of order.")
-    ] = "60s",
+    allowed_lateness: Lateness = "60s",
     until: Annotated[
         str | None, typer.Option(metavar="TIME", help="Let event time run on to here at the end (ISO 8601).")
     ] = None,

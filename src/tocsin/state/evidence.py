@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from tocsin.model.alert import Sightings, Triggers
 from tocsin.model.event import Event
-from tocsin.protocols import Sighted
+from tocsin.model.observed import Sighted
 
 
 class _Remembered(NamedTuple):

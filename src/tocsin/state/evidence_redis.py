@@ -10,7 +10,7 @@ import msgspec
 
 from tocsin.model.alert import Reader, Sightings, Triggers, fingerprint
 from tocsin.model.event import Event, as_text
-from tocsin.protocols import Sighted
+from tocsin.model.observed import Sighted
 from tocsin.state.connection import Store
 
 VALUE_CHARACTERS = 128

@@ -7,7 +7,7 @@ from heapq import heappop, heappush
 
 from tocsin.model.compiled import WindowSpec
 from tocsin.model.ledger import Ledger, LedgerKind, Scored, Seen
-from tocsin.protocols import Counted
+from tocsin.model.observed import Counted
 from tocsin.state.generations import Generations
 
 

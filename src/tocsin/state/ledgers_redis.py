@@ -21,7 +21,7 @@ from redis.client import Pipeline
 from tocsin.model.alert import NEVER_MS
 from tocsin.model.compiled import WindowSpec
 from tocsin.model.ledger import Ledger, Scored
-from tocsin.protocols import Counted, Observations
+from tocsin.model.observed import Counted, Observations
 from tocsin.state.connection import Store
 from tocsin.state.window_keys import BACKSTOP_MS, Keys, digest
 

@@ -12,7 +12,7 @@ from heapq import heapify, heappop, heappush
 from operator import itemgetter
 
 from tocsin.model.compiled import WindowSpec
-from tocsin.protocols import Counted, Observations
+from tocsin.model.observed import Counted, Observations
 from tocsin.state.distinct import Distinct
 from tocsin.state.generations import LONG_AGO, Generations
 from tocsin.state.ledgers_memory import MemoryLedgers

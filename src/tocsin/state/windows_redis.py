@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from tocsin.model.compiled import WindowSpec
 from tocsin.model.ledger import Scored
-from tocsin.protocols import Counted, Observations
+from tocsin.model.observed import Counted, Observations
 from tocsin.state.connection import Store
 from tocsin.state.ledgers_redis import RedisLedgers
 from tocsin.state.window_keys import BACKSTOP_MS, Keys, WindowKeys, digest

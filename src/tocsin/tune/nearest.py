@@ -9,7 +9,8 @@ from typing import NamedTuple
 from tocsin.model.compiled import CompiledRule, Matcher, WindowSpec
 from tocsin.model.event import Event
 from tocsin.model.fed import VALUE_SEPARATOR
-from tocsin.protocols import Counted, Observations, Windows
+from tocsin.model.observed import Counted, Observations
+from tocsin.protocols import Windows
 from tocsin.state.windows_memory import MemoryWindows
 
 

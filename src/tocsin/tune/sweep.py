@@ -18,7 +18,8 @@ from tocsin.clock import from_ms
 from tocsin.model.alert import NEVER_MS, Alert, Change, Sightings, Triggers
 from tocsin.model.compiled import CompiledRule, Correlation, RuleSet, WindowSpec
 from tocsin.model.ledger import Scored
-from tocsin.protocols import Batch, Sighted
+from tocsin.model.observed import Sighted
+from tocsin.protocols import Batch
 from tocsin.rules.made import Made
 from tocsin.state.windows_memory import MemoryWindows
 from tocsin.tune.replay import Replay

@@ -13,7 +13,7 @@ from redis.connection import AbstractConnection
 from tocsin.errors import StoreUnavailable
 from tocsin.model.compiled import WindowSpec
 from tocsin.model.ledger import Scored, Seen
-from tocsin.protocols import Observations
+from tocsin.model.observed import Observations
 from tocsin.rules.correlations.closing import ClosingLaw, closing
 from tocsin.rules.correlations.quiet import QuietLaw, quiet
 from tocsin.state import ledgers_redis
