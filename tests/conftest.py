@@ -14,7 +14,6 @@ import pytest
 from tocsin.state.connection import Store, open_store
 from tocsin.state.embedded import EmbeddedServer
 
-
 # A setting of whoever runs the tests is none of theirs; which server binary to start is.
 for name in [name for name in os.environ if name.upper().startswith("TOCSIN_") and name != "TOCSIN_VALKEY"]:
     del os.environ[name]
