@@ -9,7 +9,7 @@ from tocsin.model.place import Locator
 from tocsin.rules.chains import Chains, is_told
 from tocsin.rules.compile import plain_rule
 from tocsin.rules.detection.detections import Detection, check_filter, compile_detection
-from tocsin.rules.detection.scope import Catalog
+from tocsin.rules.detection.scope import Catalog, Kept
 from tocsin.rules.document import Scalar, Table
 from tocsin.rules.made import Made
 from tocsin.rules.names import Names
@@ -74,12 +74,12 @@ class Linker:
     def _detections(self) -> dict[int, Detection]:
         filters = self._filters()
         found: dict[int, Detection] = {}
+        known, kept = self._known, Kept()
         for doc in self._docs:
             if isinstance(doc, DetectionDoc):
                 own = filters.get(id(doc), [])
-                known = self._known
                 detection = compile_detection(
-                    doc, own, known.catalog, known.lists, known.trusted, locator=known.locator
+                    doc, own, known.catalog, known.lists, known.trusted, locator=known.locator, kept=kept
                 )
                 if detection is not None:
                     found[id(doc)] = detection

@@ -15,7 +15,7 @@ from tocsin.rules.detection.condition import parse_condition
 from tocsin.rules.detection.fields import Vocabulary, field_of, reader
 from tocsin.rules.detection.logsource import check_route
 from tocsin.rules.detection.narrow import narrowed
-from tocsin.rules.detection.scope import Catalog, Scope
+from tocsin.rules.detection.scope import Catalog, Kept, Scope
 from tocsin.rules.detection.selection import selection_tree
 from tocsin.rules.detection.tree import Codes, Predicate, Tree, all_of, any_of, codes_of, predicate, tests_of
 from tocsin.rules.detection.view import warn_of_names
@@ -114,8 +114,9 @@ def compile_detection(
     trusted: Sequence[str],
     *,
     locator: Locator | None = None,
+    kept: Kept | None = None,
 ) -> Detection | None:
-    """The detection, its filters ANDed; None after a mistake."""
+    """The detection, its filters ANDed; None after a mistake. `kept` is shared by those of a load."""
     params = {name: param.texts for name, param in doc.extension.params.items()}
     scope = Scope(
         vocabulary=doc.vocabulary._replace(locator=locator),
@@ -123,6 +124,7 @@ def compile_detection(
         catalog=catalog,
         placeholders={**lists, **params},
         trusted=any(fnmatchcase(doc.meta.label, glob) for glob in trusted),
+        kept={} if kept is None else kept,
     )
     correlate = doc.extension.correlate
     tree, steps = condition_trees(doc.selections, doc.conditions, scope, correlate.steps if correlate else ())
@@ -189,7 +191,7 @@ def _filter_scope(filter_: FilterDoc, scope: Scope, lists: Mapping[str, tuple[st
     own = filter_.vocabulary
     vocabulary = own if own.ecs or own.product else scope.vocabulary
     vocabulary = vocabulary._replace(locator=scope.vocabulary.locator)
-    return Scope(vocabulary, filter_.problems, scope.catalog, lists, trusted=False)
+    return Scope(vocabulary, filter_.problems, scope.catalog, lists, kept=scope.kept)
 
 
 def _filter_tree(clause: Clause, scope: Scope) -> Tree | None:

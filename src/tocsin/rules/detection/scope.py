@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from tocsin.rules.detection.fields import Vocabulary
+from tocsin.rules.detection.tree import Tree
 from tocsin.rules.problems import Mark, Problems, did_you_mean
 
-# The texts that a placeholder stands for; None where nobody knows the name.
-Placeholders = Callable[[str], tuple[str, ...] | None]
+# Items of selections that were read without a word, by what is written, and what it may mean there.
+Kept = dict[tuple[Vocabulary, bool], dict[tuple[object, ...], Tree]]
 
 
 class Catalog(Protocol):
@@ -46,7 +47,11 @@ class Listed(str):
 
 @dataclass
 class Scope:
-    """One document's surroundings. `refused` collects what RE2 does not run, which stops the rule."""
+    """One document's surroundings.
+
+    `refused` collects what RE2 does not run, which stops the rule. `kept` are the items that other
+    documents of the load asked about already: rules share many.
+    """
 
     vocabulary: Vocabulary
     problems: Problems
@@ -54,6 +59,16 @@ class Scope:
     placeholders: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     trusted: bool = False
     refused: list[str] = field(default_factory=list)
+    kept: Kept = field(default_factory=dict)
+    items: dict[tuple[object, ...], Tree] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self.items = self.kept.setdefault((self.vocabulary, self.trusted), {})
+
+    @property
+    def told(self) -> int:
+        """How much was noted so far."""
+        return len(self.problems.errors) + len(self.problems.warnings) + len(self.refused)
 
     @property
     def product(self) -> str:

@@ -54,6 +54,28 @@ def _of_map(name: str, table: Table, scope: Scope) -> Tree | None:
 
 
 def _item(key: str, entry: Entry, scope: Scope) -> Tree | None:
+    """The tree of one item: that of an earlier one that says the same, if there was nothing to tell of it."""
+    written = _written(key, entry.node)
+    known = scope.items.get(written)
+    if known is not None:
+        return known
+    before = scope.told
+    tree = _read_item(key, entry, scope)
+    if tree is not None and scope.told == before and "|expand" not in key:
+        scope.items[written] = tree
+    return tree
+
+
+def _written(key: str, node: Node) -> tuple[object, ...]:
+    """All that an item says, but not where; what is no value, and so a mistake, says None."""
+    if isinstance(node, Scalar):
+        return key, node.text, node.plain
+    if isinstance(node, Items):
+        return key, *[(item.text, item.plain) if isinstance(item, Scalar) else None for item in node.items]
+    return key, None
+
+
+def _read_item(key: str, entry: Entry, scope: Scope) -> Tree | None:
     parsed = parse_key(key, entry.key_mark, scope.problems)
     values = _values(key, entry.node, scope)
     if parsed is None or values is None:
