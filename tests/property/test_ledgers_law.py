@@ -8,8 +8,8 @@ says of it, whatever the store, the order, the cuts and the repetitions.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -17,13 +17,14 @@ from hypothesis import strategies as st
 
 from tocsin.model.compiled import WindowSpec
 from tocsin.model.ledger import Ledger, LedgerKind, Scored, Seen
-from tocsin.model.observed import Observations
+from tocsin.model.observed import Counted, Observations
 from tocsin.protocols import Windows
 from tocsin.rules.correlations.closing import Closing, ClosingLaw, closing
 from tocsin.rules.correlations.members import Members
 from tocsin.rules.correlations.sliding import Law, Sliding, slide, sliding
 from tocsin.state import ledgers_redis
 from tocsin.state.connection import Store
+from tocsin.state.ledgers_memory import _Groups
 from tocsin.state.windows_memory import MemoryWindows
 from tocsin.state.windows_redis import RedisWindows
 
@@ -34,23 +35,24 @@ MODES = ("at once", "by the watermark", "closing")
 
 
 class Total:
-    """The sum of a window's values; odd sums have no score."""
+    """The sum of a window's values; sums that are fives and windows of too few have no score."""
 
-    def __init__(self) -> None:
-        self._total = 0
+    def __init__(self, least: int) -> None:
+        self._values: list[int] = []
+        self._least = least
 
     def add(self, value: int) -> None:
-        self._total += value
+        self._values.append(value)
 
     def remove(self, value: int) -> None:
-        self._total -= value
+        self._values.remove(value)
 
     def score(self) -> float | None:
-        return float(self._total) if self._total % 5 else None
+        return _score(self._values, self._least)
 
 
-def _score(values: Sequence[int]) -> float | None:
-    return float(sum(values)) if sum(values) % 5 else None
+def _score(values: Sequence[int], least: int = 1) -> float | None:
+    return float(sum(values)) if sum(values) % 5 and len(values) >= least else None
 
 
 class Round(NamedTuple):
@@ -65,6 +67,7 @@ class Script(NamedTuple):
     mode: str
     span_ms: int
     ends: bool
+    least: int
     rounds: list[Round]
 
 
@@ -81,12 +84,15 @@ def scripts(draw: st.DrawFn) -> Script:
         batch = draw(st.lists(seen, max_size=9))
         watermark += draw(st.integers(0, 20)) * STEP
         rounds.append(Round(batch, watermark, draw(st.booleans())))
-    return Script(mode, span, mode != "closing" and draw(st.booleans()), rounds)
+    if mode == "closing":
+        return Script(mode, span, ends=False, least=1, rounds=rounds)
+    return Script(mode, span, draw(st.booleans()), draw(st.integers(1, 4)), rounds)
 
 
 def spec_of(script: Script) -> WindowSpec:
+    closes = script.mode != "at once"
     return WindowSpec(
-        "rule", script.span_ms, "members", closes=script.mode != "at once", ledger=kind_of(script)
+        "rule", script.span_ms, "members", floor=script.least, closes=closes, ledger=kind_of(script)
     )
 
 
@@ -94,7 +100,8 @@ def kind_of(script: Script) -> LedgerKind:
     if script.mode == "closing":
         return closing(ClosingLaw(script.span_ms, _score))
     ends = (lambda value: value & 4 != 0) if script.ends else None
-    return sliding(Law(script.span_ms, slide(Total), script.mode == "at once", ends))
+    judge = slide(lambda: Total(script.least))
+    return sliding(Law(script.span_ms, judge, script.mode == "at once", ends, least=script.least))
 
 
 class Model:
@@ -115,7 +122,8 @@ class Model:
         span = self.script.span_ms
         instants = {at for at, _ in self.members if at < before_ms}
         windows = {t: [v for (at, _), v in self.members.items() if t - span <= at <= t] for t in instants}
-        return {t: s for t, values in windows.items() if (s := _score(values)) is not None}
+        least = self.script.least
+        return {t: s for t, values in windows.items() if (s := _score(values, least)) is not None}
 
     def _closed(self, before_ms: int) -> list[tuple[int, list[int]]]:
         found, after = [], None
@@ -266,6 +274,26 @@ def _open_window(members: Members, span_ms: int, from_ms: int, until_ms: int) ->
     return [(at, score) for at, score in windows.items() if score is not None]
 
 
+Observe = Callable[..., Iterator[Counted]]
+
+
+def _forgets_the_few(original: Observe) -> Observe:
+    def observe(self: Any, spec: WindowSpec, groups: dict[str, list[Seen]], at: int) -> Iterator[Counted]:
+        yield from original(self, spec, groups, at)
+        for group in groups:
+            if isinstance(self.young.get(group) or self.old.get(group), list):
+                self.drop(group)
+
+    return observe
+
+
+def _opens_late(original: Observe) -> Observe:
+    def observe(self: Any, spec: WindowSpec, groups: dict[str, list[Seen]], at: int) -> Iterator[Counted]:
+        yield from original(self, spec._replace(floor=spec.floor + 1), groups, at)
+
+    return observe
+
+
 @pytest.mark.parametrize(
     ("where", "name", "mistake"),
     [
@@ -276,8 +304,13 @@ def _open_window(members: Members, span_ms: int, from_ms: int, until_ms: int) ->
         (Members, "add", _adds_again),
         (Sliding, "deadline", property(lambda _: None)),
         (Closing, "lasts_until", property(lambda _: -(1 << 61))),
+        (_Groups, "observe", _forgets_the_few(_Groups.observe)),
+        (_Groups, "observe", _opens_late(_Groups.observe)),
     ],
-    ids=["forgets", "decides early", "says half", "window open", "duplicates", "never due", "ends too soon"],
+    ids=[
+        *("forgets", "decides early", "says half", "window open", "duplicates", "never due"),
+        *("ends too soon", "forgets the few", "opens late"),
+    ],
 )
 def test_the_law_notices_a_mistake(
     monkeypatch: pytest.MonkeyPatch, where: type, name: str, mistake: object

@@ -20,10 +20,11 @@ class WindowSpec(NamedTuple):
     threshold. `counts` is `events` (each member counts), `values` (each distinct member counts) or
     `members` (a `ledger` says what counts). `keep`: how many of the older members must survive for
     the count to be exact up to it, of a ledger how many it may hold at all (None: all). Windows that
-    count less than `floor` need not be reported. `closes`: `due` decides; without a ledger, windows
-    are tumbling, opened by the group's first member. `expected` are groups that a ledger is kept of
-    even if nothing is ever seen of them; their first member, of the value `BEGINS`, is when the
-    tenant was first heard of. `shows_one`: a group's only member may be half of an alert,
+    count less than `floor` need not be reported; a ledger of fewer members has nothing to say, waits
+    for nothing, and lasts a span from its newest member at most. `closes`: `due` decides; without a
+    ledger, windows are tumbling, opened by the group's first member. `expected` are groups that a
+    ledger is kept of even if nothing is ever seen of them; their first member, of the value `BEGINS`,
+    is when the tenant was first heard of. `shows_one`: a group's only member may be half of an alert,
     or all of it, so it is worth keeping evidence of.
     """
 

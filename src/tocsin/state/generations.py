@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from array import array
+from abc import ABC, abstractmethod
 from heapq import nsmallest
 from typing import Any
-
-from tocsin.state.distinct import Distinct
-from tocsin.state.members import unpack_one
-from tocsin.state.tumbling import Tumbling
 
 LONG_AGO = -(1 << 62)
 
 
-class Generations:
+class Generations(ABC):
     """Groups by when they were last seen. `newest` is the newest time of any member of the young."""
 
     def __init__(self) -> None:
@@ -33,25 +29,18 @@ class Generations:
         excess = len(self.young) + len(self.old) - max_groups
         if excess <= 0:
             return 0
-        ages = [(_newest(held), group) for groups in (self.young, self.old) for group, held in groups.items()]
+        ages = [
+            (self.age(held), group) for groups in (self.young, self.old) for group, held in groups.items()
+        ]
         for _, group in nsmallest(excess, ages):
             self.drop(group)
         return excess
+
+    @abstractmethod
+    def age(self, held: Any) -> int:
+        """When a group was last seen, compared with others of its rule: the time of its newest member."""
 
     def drop(self, group: str) -> None:
         """Forget one group."""
         if self.young.pop(group, None) is None:
             self.old.pop(group, None)
-
-
-def _newest(held: Any) -> int:
-    """The time of a group's newest member."""
-    if isinstance(held, int):
-        return unpack_one(held)[0]
-    if isinstance(held, Distinct):
-        return held.times[-1]
-    if isinstance(held, Tumbling):
-        return held.members[-2] if held.members else held.closed_until or LONG_AGO
-    if isinstance(held, array):
-        return int(held[-2])
-    return int(held.lasts_until)  # a ledger

@@ -145,6 +145,10 @@ class _Sliding(Generations):
             self.floor_until = {g: until for g, until in self.floor_until.items() if until > committed_ms}
         return dropped
 
+    def age(self, held: int | array[int]) -> int:
+        """See `Generations.age`."""
+        return unpack_one(held)[0] if isinstance(held, int) else held[-2]
+
 
 class _Values(Generations):
     """Distinct values: a group is a packed integer or `Distinct`."""
@@ -179,6 +183,10 @@ class _Values(Generations):
         """See `Windows.sweep`."""
         self.turn(committed_ms - spec.span_ms)
         return self.shrink(spec.max_groups)
+
+    def age(self, held: int | Distinct) -> int:
+        """See `Generations.age`."""
+        return unpack_one(held)[0] if isinstance(held, int) else held.times[-1]
 
 
 class _Closing(Generations):
@@ -240,6 +248,10 @@ class _Closing(Generations):
             ]
             heapify(self.deadlines)
         return dropped
+
+    def age(self, held: Tumbling) -> int:
+        """See `Generations.age`."""
+        return held.members[-2] if held.members else held.closed_until or LONG_AGO
 
 
 def _due(held: Tumbling, spec: WindowSpec, entry: tuple[int, str]) -> bool:

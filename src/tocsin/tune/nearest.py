@@ -29,7 +29,9 @@ class Witness:
         self._inner: Windows = inner or MemoryWindows()
         spec = rule.correlation.spec if rule.correlation else None
         self._state = spec.state if spec else ""
-        self._floor = spec.floor if spec and spec.ledger is None else -math.inf  # a ledger is not lowered
+        self._floor = (
+            spec.floor if spec and spec.ledger is None else -math.inf
+        )  # what a ledger says is all told
         self.seen: list[Near] = []
 
     def observe(self, tenant: str, seen: Sequence[Observations], *, committed_ms: int) -> list[Counted]:
@@ -75,7 +77,7 @@ class Witness:
         return min(found, key=lambda near: (abs(near.score - aim), near.at_ms))
 
     def _lowered(self, spec: WindowSpec) -> WindowSpec:
-        return spec._replace(floor=1) if spec.state == self._state and spec.ledger is None else spec
+        return spec._replace(floor=1) if spec.state == self._state else spec
 
     def _noted(self, counted: Sequence[Counted]) -> list[Counted]:
         """What the engine would have been told, once all of it is noted."""

@@ -19,9 +19,14 @@ MOST_COUNTED = (
 )
 
 
-def capped(ledger: LedgerKind, state: str, span_ms: int, bounds: Bounds, *, closes: bool) -> Judged:
-    """The correlation of this ledger, whose groups have a cap; `closes`: the watermark decides."""
-    spec = WindowSpec(state, span_ms, "members", keep=MAX_MEMBERS, closes=closes, ledger=ledger)
+def capped(
+    ledger: LedgerKind, state: str, span_ms: int, bounds: Bounds, *, closes: bool, least: int = 1
+) -> Judged:
+    """The correlation of this ledger, whose groups have a cap; `closes`: the watermark decides.
+
+    `least`: a group of fewer members cannot be within the bounds, however they lie.
+    """
+    spec = WindowSpec(state, span_ms, "members", MAX_MEMBERS, least, closes, ledger=ledger)
     return Judged(spec, bounds)
 
 

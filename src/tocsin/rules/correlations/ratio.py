@@ -59,10 +59,11 @@ def build(state: str, spec: CorrelationSpec, _highest: float) -> Correlation:
     """A ratio, ready to run."""
     least = spec.own
     assert isinstance(least, int)  # noqa: S101 - `read` made it
-    ledger = _each_window(spec.timespan_ms, least)
     if not spec.bounds.monotone:
-        ledger = _closed_windows(spec.timespan_ms, least)
-    return capped(ledger, state, spec.timespan_ms, spec.bounds, closes=True)
+        windows = _closed_windows(spec.timespan_ms, least)
+        return capped(windows, state, spec.timespan_ms, spec.bounds, closes=True)
+    ratios = _each_window(spec.timespan_ms, least)
+    return capped(ratios, state, spec.timespan_ms, spec.bounds, closes=True, least=least)
 
 
 def seen(source: Input) -> SeenBy:

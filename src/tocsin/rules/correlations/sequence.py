@@ -55,8 +55,10 @@ def read(reading: Reading) -> Counting | None:
 
 def build(state: str, spec: CorrelationSpec, _highest: float) -> Correlation:
     """A sequence, ready to run."""
-    ledger = chained(spec.timespan_ms, _steps_of(spec))
-    return capped(ledger, state, spec.timespan_ms, spec.bounds, closes=False)
+    steps = _steps_of(spec)
+    least = spec.bounds.floor + sum(step.at_least for step in steps[1:])
+    ledger = chained(spec.timespan_ms, steps)
+    return capped(ledger, state, spec.timespan_ms, spec.bounds, closes=False, least=least)
 
 
 def seen(source: Input) -> SeenBy:

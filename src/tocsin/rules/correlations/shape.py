@@ -51,8 +51,9 @@ def build(state: str, spec: CorrelationSpec, _highest: float) -> Correlation:
     def judge(members: Members, span_ms: int, from_ms: int, until_ms: int) -> list[Scored]:
         return _scores(members, span_ms, from_ms, until_ms, form)
 
-    law = Law(spec.timespan_ms, judge, at_once=False, merge=max)
-    return capped(sliding(law), state, spec.timespan_ms, spec.bounds, closes=True)
+    law = Law(spec.timespan_ms, judge, at_once=False, merge=max, least=form.least_events)
+    least = max(form.least_events, spec.bounds.floor)  # it takes as many events to have so many values
+    return capped(sliding(law), state, spec.timespan_ms, spec.bounds, closes=True, least=least)
 
 
 def seen(source: Input) -> SeenBy:
