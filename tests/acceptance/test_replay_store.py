@@ -20,7 +20,13 @@ DEADLINE_S = 60
 def _replay(url: str, file: str = "-", **options: object) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "tocsin", "replay", file, "--store", url, "--format", "json"]
     options.setdefault("stdout", subprocess.PIPE)
-    return subprocess.Popen(command, stderr=subprocess.DEVNULL, **options)  # type: ignore[call-overload,no-any-return]
+    # What a shell starts in the background ignores Ctrl-C, and so would all that it starts.
+    return subprocess.Popen(  # type: ignore[call-overload,no-any-return]
+        command,
+        stderr=subprocess.DEVNULL,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - one thread
+        **options,
+    )
 
 
 def _left(store: Store) -> list[bytes]:

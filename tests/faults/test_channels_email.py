@@ -1,6 +1,7 @@
 """The e-mail channel against a real SMTP server on loopback that accepts, refuses, stalls and attacks."""
 
 import asyncio
+import contextlib
 import email
 import email.policy
 import ssl
@@ -60,7 +61,9 @@ class Mailbox:
         self._server.close()
         for server in self._made:
             if server.transport is not None:
-                server.transport.abort()
+                # Before 3.11.3 a TLS transport that lost its connection cannot be aborted any more.
+                with contextlib.suppress(AttributeError):
+                    server.transport.abort()
         await asyncio.sleep(0)
         others = asyncio.all_tasks() - {asyncio.current_task()}
         for task in others:

@@ -17,6 +17,7 @@ from tocsin.rules.correlations.value_avg import VALUE_AVG
 from tocsin.rules.correlations.value_count import VALUE_COUNT
 from tocsin.rules.correlations.value_median import VALUE_MEDIAN
 from tocsin.rules.correlations.value_percentile import VALUE_PERCENTILE
+from tocsin.rules.correlations.value_ratio import VALUE_RATIO
 from tocsin.rules.correlations.value_sum import VALUE_SUM
 
 CORRELATIONS: dict[str, CorrelationType] = {
@@ -33,6 +34,7 @@ CORRELATIONS: dict[str, CorrelationType] = {
     "absence": ABSENCE,
     "geo_velocity": GEO_VELOCITY,
     "ratio": RATIO,
+    "value_ratio": VALUE_RATIO,
     "shape": SHAPE,
     "sequence": SEQUENCE,
 }
