@@ -1,0 +1,142 @@
+"""`value_ratio`: of which part of a field's values there are events of one kind alone.
+
+The users of an address who failed and never got in, among all its users: who gets in a thousand
+times is one user, so no flood of good logins hides the others. What came before a window's first
+event of `of` does not count, and so of a group without any nothing is kept. Any event can make a ratio
+smaller, a late one too, so the watermark decides. Evidence are the events of `of`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tocsin.model.compiled import Correlation
+from tocsin.model.event import Event
+from tocsin.model.ledger import Seen
+from tocsin.rules.correlations.bounds import condition_of, fields_counted, read_bounds
+from tocsin.rules.correlations.capped import MOST_COUNTED, capped, counted_value, event_name, whole_number
+from tocsin.rules.correlations.counting import Bounds
+from tocsin.rules.correlations.keys import FIELD, PARAM, TEXT, condition, described, number
+from tocsin.rules.correlations.kind import CorrelationSpec, CorrelationType, Counting, Input, Reading, SeenBy
+from tocsin.rules.correlations.named import named
+from tocsin.rules.correlations.value_ratio_ledger import KIND, OF, OVER, ratios_of_values
+from tocsin.rules.document import Scalar
+from tocsin.rules.section import Section
+
+EXAMPLE = "{field: data.user_name, gte: 0.8, min_count: 15}"
+MIN_COUNT = 20  # where none is written: a part of fewer values is chance
+_PERCENT = 100
+
+
+def read(reading: Reading) -> Counting | None:
+    """The two conditions, the field, the bounds of the ratio, and how many values it needs."""
+    of, over = _part(reading.section, "of"), _part(reading.section, "over")
+    within = condition_of(reading, EXAMPLE)
+    if within is None:
+        return None
+    compared = read_bounds(reading, within, EXAMPLE, counted=False, names=("min_count",))
+    bounds = _of_ratio(within, compared.bounds) if compared else None
+    fields = fields_counted(within, "value_ratio", EXAMPLE)
+    if fields and set(fields) <= set(reading.group_by):
+        within.wrong("field", "the group has one value of this field only; name another field")
+    least = _least(within)
+    within.done()
+    if of is None or over is None or bounds is None or least is None or not fields:
+        return None
+    if of.text.split() == over.text.split():
+        within.problems.warning(
+            of.mark, "of and over are the same, so the ratio is always 1; let of be a part"
+        )
+    return Counting(bounds, fields=fields, steps=(of, over), own=least)
+
+
+def build(state: str, spec: CorrelationSpec, _highest: float) -> Correlation:
+    """A ratio of values, ready to run."""
+    least = spec.own
+    assert isinstance(least, int)  # noqa: S101 - `read` made it
+    ledger = ratios_of_values(spec.timespan_ms, least)
+    return capped(ledger, state, spec.timespan_ms, spec.bounds, closes=True)
+
+
+def seen(source: Input) -> SeenBy:
+    """A member is an event, by its id, if it has the value; its own value stands for that and its kind."""
+    kind = (OF, OVER)[source.step]
+    value_of = counted_value(source.values)
+
+    def members(events: Sequence[Event]) -> list[Seen]:
+        valued = ((event, value_of(event)) for event in events)
+        return [
+            Seen(event.time_ms, event_name(event.id), named(text) & ~KIND | kind)
+            for event, text in valued
+            if text is not None
+        ]
+
+    return members
+
+
+def _part(section: Section, key: str) -> Scalar | None:
+    node = section.scalar(key, "a condition over selections")
+    if section.lacks(key):
+        section.problems.error(
+            section.mark,
+            f"a value_ratio needs {key}, a condition over selections, like of: failed, over: failed or ok",
+        )
+    return node
+
+
+def _of_ratio(within: Section, bounds: Bounds) -> Bounds | None:
+    """The bounds, if some ratio is within; what is wrong is noted."""
+    before = len(within.problems.errors)
+    for name, bound in bounds.pairs:
+        if name not in ("gte", "gt"):
+            within.wrong(name, f"a value_ratio has gte or gt, no {name}; let of be the other events")
+        elif not 0 <= bound <= 1:
+            hint = f"; write {bound / _PERCENT:g}" if 1 < bound <= _PERCENT else ""
+            within.wrong(name, f"a ratio is from 0 to 1, not {bound:g}{hint}")
+    if len(within.problems.errors) > before:
+        return None
+    if not bounds.holds(1):
+        within.problems.error(within.mark, "no ratio can meet this condition; check its numbers")
+        return None
+    if bounds.holds(0):
+        within.problems.warning(within.mark, "every ratio meets this condition; check its numbers")
+    return bounds
+
+
+def _least(within: Section) -> int | None:
+    if within.lacks("min_count"):
+        within.problems.warning(
+            within.mark,
+            f"without min_count a ratio is of {MIN_COUNT} values at least; write min_count: {MIN_COUNT}",
+        )
+    return whole_number(within, "min_count", MIN_COUNT)
+
+
+VALUE_RATIO = CorrelationType(
+    summary="of so great a part of a field's values there are events of one kind alone, in the window",
+    read=read,
+    build=build,
+    seen=seen,
+    shows=0,
+    example=EXAMPLE,
+    sigma=False,
+    keys={
+        "of": described(
+            "Of which events alone a value is the part: a condition over selections.",
+            {"anyOf": [TEXT, PARAM]},
+        ),
+        "over": described(
+            "Which events' values are the whole: a condition over selections.", {"anyOf": [TEXT, PARAM]}
+        ),
+        "condition": condition(
+            {
+                "field": FIELD,
+                "gte": number("At least such a part of the values, from 0 to 1.", highest=1),
+                "gt": number("More than such a part of the values.", highest=1),
+                "min_count": number(f"Of so many values ({MIN_COUNT}).", lowest=1, highest=MOST_COUNTED),
+            },
+            ("field",),
+        ),
+    },
+    required=("of", "over", "condition"),
+)
