@@ -33,6 +33,14 @@ class Bounds:
         """Whether the score is within."""
         return all(OPERATORS[name](score, number) for name, number in self.pairs)
 
+    def within(self, windows: Sequence[Scored]) -> list[Scored]:
+        """Those of the windows whose score is within; every event may be one."""
+        found = list(windows)
+        for name, number in self.pairs:
+            compare = OPERATORS[name]
+            found = [scored for scored in found if compare(scored[1], number)]
+        return found
+
     @property
     def monotone(self) -> bool:
         """Whether a higher score never makes it false, so that it can be told at once."""
@@ -79,7 +87,7 @@ class Count:
         """The windows within the bounds: all of them where the floor is what the bounds ask for."""
         if self.bounds.monotone:
             return cast("list[Scored]", windows)  # copying costs
-        return [(at_ms, count) for at_ms, count in windows if self.bounds.holds(count)]
+        return self.bounds.within(windows)
 
 
 def count_in_windows(state: str, span_ms: int, bounds: Bounds, *, counts: str, highest: float) -> Count:

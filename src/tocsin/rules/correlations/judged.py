@@ -23,5 +23,4 @@ class Judged:
 
     def true(self, windows: Sequence[Scored]) -> list[Scored]:
         """The windows within the bounds."""
-        holds = self.bounds.holds
-        return [scored for scored in windows if holds(scored[1])]
+        return self.bounds.within(windows)

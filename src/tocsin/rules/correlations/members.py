@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from array import array
 from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
 from operator import or_
 
 from tocsin.model.ledger import Seen
@@ -46,8 +47,11 @@ class Members:
 
     def add(self, batch: Iterable[Seen]) -> None:
         """Add members; one that is known only has its value merged."""
-        for time_ms, member, value in sorted(batch):
-            flat = self._flat
+        flat, ordered = self._flat, sorted(batch)
+        if _all_new(flat, ordered):
+            flat.extend(chain.from_iterable(ordered))
+            return
+        for time_ms, member, value in ordered:
             if not flat or flat[-WIDTH] < time_ms:
                 flat.extend((time_ms, member, value))
                 continue
@@ -115,3 +119,10 @@ class Members:
             else:
                 high = middle
         return low
+
+
+def _all_new(flat: array[int], ordered: Sequence[Seen]) -> bool:
+    """Whether these, sorted, are later than all that is known, and none is there twice: the common case."""
+    if not ordered or (flat and flat[-WIDTH] >= ordered[0][0]):
+        return False
+    return len(ordered) == 1 or len({seen[:2] for seen in ordered}) == len(ordered)

@@ -8,7 +8,7 @@ are the events of `of`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import accumulate, chain, pairwise
 
 from tocsin.model.compiled import Correlation
@@ -152,12 +152,14 @@ class _ClosedRatios(Closing):
         return super().observe(_counted(batch), committed_ms)
 
 
-def _counted(batch: Iterable[Seen]) -> list[Seen]:
+def _counted(batch: Sequence[Seen]) -> list[Seen]:
     """The events of `over`: one comes with all that it met at once, so nothing need wait for the rest."""
-    met: dict[tuple[int, int], int] = {}
-    for time_ms, member, bit in batch:
-        met[time_ms, member] = met.get((time_ms, member), 0) | bit
-    return [Seen(*event, bits) for event, bits in met.items() if bits & _OVER]
+    part = {seen[:2] for seen in batch if seen.value & _OF}
+    return [
+        Seen(seen.time_ms, seen.member, _OF | _OVER) if seen[:2] in part else seen
+        for seen in batch
+        if seen.value & _OVER
+    ]
 
 
 def _ratios(members: Members, span_ms: int, from_ms: int, until_ms: int, least: int) -> list[Scored]:
