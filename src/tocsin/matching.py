@@ -63,7 +63,7 @@ class EventBatch:
         """The events that the correlations counted which this one counts, by its own groups."""
         found: dict[str, list[Event]] = defaultdict(list)
         for matcher in rule.matchers:
-            told = self.witnessed.get(matcher.of)
+            told = self.witnessed.get(matcher.of) if matcher.shown else None
             if told:
                 grouped = grouped_by(told, matcher.group_by, allow_missing=rule.rule.allow_missing)
                 for group, some in grouped.groups.items():

@@ -182,6 +182,30 @@ def test_a_parent_shows_the_events_from_before_its_own_timespan(load_text: LoadT
     assert alert.evidence.events == ["e0", "e1", "e2"]
 
 
+def test_beside_a_sequence_only_its_last_step_is_evidence(load_text: LoadText) -> None:
+    """Who got in is the first thing a responder asks, and must not drown among those who did not."""
+    steps = """---
+title: in
+name: got_in
+logsource: {product: auth0}
+detection: {bad: {data.type: fp}, good: {data.type: s}, condition: bad or good}
+tocsin:
+    correlate:
+        {type: sequence, steps: [{when: bad, at_least: 3}, {when: good}], group-by: [data.ip], timespan: 10m}
+"""
+    many = "type: event_count, group-by: [data.ip], timespan: 10m, condition: {gte: 3}"
+    parent = "type: temporal, group-by: [data.ip], timespan: 10m"
+    rules = load_text(
+        FAILED + steps + _over("many", "failed", many) + _over("both", "got_in, many", parent, CONTEXT)
+    )
+    records = [{"at": at, "type": "fp", "ip": "192.0.2.1", "user_name": f"u{at}"} for at in range(5)]
+    records.append({"at": 9, "type": "s", "ip": "192.0.2.1", "user_name": "victim"})
+
+    (alert,) = _replayed(rules, records)
+
+    assert [value.text for value in alert.evidence.values["data.user_name"]] == ["victim"]
+
+
 def test_a_parent_shows_fields_that_no_child_reads(load_text: LoadText) -> None:
     rules = load_text(FAILED + _over("child", "failed") + _over("parent", "child", more=CONTEXT))
 
