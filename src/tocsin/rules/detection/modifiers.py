@@ -50,15 +50,30 @@ class Chain:
         object.__setattr__(self, "text", "|".join([*words, "cased" if self.cased else ""]))
 
 
+_PLAIN = Chain()
+
+
 def parse_key(key: str, mark: Mark, problems: Problems) -> tuple[str, Chain] | None:
     """The field and the modifiers of an item's key; None after a mistake."""
-    name = key.partition("|")[0]
     try:
-        return name, _chain_of(key[len(name) :], named=name != "")
+        return _parsed(key)
     except _Mistaken as exc:
         for message in exc.messages:
             problems.error(mark, message)
         return None
+
+
+def sound_key(key: str) -> tuple[str, Chain] | None:
+    """The same, where mistakes are told already."""
+    try:
+        return _parsed(key)
+    except _Mistaken:
+        return None
+
+
+def _parsed(key: str) -> tuple[str, Chain]:
+    name = key.partition("|")[0]
+    return name, _chain_of(key[len(name) :], name != "") if name != key or not name else _PLAIN
 
 
 class _Mistaken(Exception):
@@ -70,7 +85,7 @@ class _Mistaken(Exception):
 
 
 @lru_cache(maxsize=1_024)
-def _chain_of(modifiers: str, *, named: bool) -> Chain:
+def _chain_of(modifiers: str, named: bool) -> Chain:
     """`|contains|all`, of which there are few, so each is read once; what is wrong is not remembered."""
     names = modifiers.split("|")[1:]
     wrong = [f'unknown modifier "{name}"; {_meant(name)}' for name in names if name not in MODIFIERS]

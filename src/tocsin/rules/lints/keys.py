@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from itertools import chain, islice
 
 from tocsin.catalog.provider import PROVIDERS
-from tocsin.rules.document import Items, Node, Scalar, Table, scalars
-from tocsin.rules.problems import LONGEST_NAME, Mark, Problems, did_you_mean, meant_by, nearest
+from tocsin.rules.document import Entry, Items, Node, Scalar, Table, scalars
+from tocsin.rules.problems import LONGEST_NAME, Problems, did_you_mean, meant_by, nearest
 
-# Sigma 2.1's own, and ours.
-TOP_KEYS = (
+# Sigma 2.1's own, and ours. Dicts here are lists that are looked into often.
+TOP_KEYS = dict.fromkeys((
     "title", "id", "name", "related", "taxonomy", "status", "description", "license", "references", "author",
     "date", "modified", "logsource", "detection", "correlation", "filter", "fields", "falsepositives",
     "level", "tags", "scope", "generate", "tocsin",
-)  # fmt: skip
-LOGSOURCE_KEYS = ("product", "category", "service", "definition")
+))  # fmt: skip
+LOGSOURCE_KEYS = dict.fromkeys(("product", "category", "service", "definition"))
 # The top-level fields of a provider's records: Auth0's from its published log schemas.
-FIELDS: dict[str, tuple[str, ...]] = {
-    "auth0": (
+FIELDS = {
+    "auth0": dict.fromkeys((
         "$event_schema", "_id", "agent_id", "audience", "auth0_client", "body", "client_id", "client_ip",
         "client_name", "connection", "connection_id", "correlation_id", "date", "description", "details",
         "email", "environment_name", "external_agent_id", "hostname", "id", "identity_user_id", "ip",
@@ -27,7 +27,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "organization_name", "query", "references", "requested_client_id", "scope", "security_context",
         "session_connection", "session_id", "strategy", "strategy_type", "tenant_name", "title",
         "trace_id", "tracking_id", "transaction_linking_id", "type", "user_agent", "user_id", "user_name",
-    ),
+    )),
 }  # fmt: skip
 NEAR = 0.85  # nearer than a name that is known to be wrong: these may be meant
 MOST_KEYS = 200  # of one map that are compared
@@ -36,15 +36,16 @@ MOST_FIELDS = 200  # of one document that are compared
 EVENT_KEYS = ("at", "repeat", "every", "provider")  # of an event in a test, beside its record's fields
 STATUSES = ("stable", "test", "experimental", "deprecated", "unsupported")
 # Where fields are named that group, are counted, or are shown.
-_NAMING = (
-    ("correlation", "group-by"),
-    ("correlation", "condition", "field"),
-    ("tocsin", "correlate", "group-by"),
-    ("tocsin", "correlate", "condition", "field"),
-    ("tocsin", "correlate", "field"),
-    ("tocsin", "alert", "key"),
-    ("tocsin", "alert", "context"),
-)
+_NAMING = {
+    "correlation": (("group-by",), ("condition", "field")),
+    "tocsin": (
+        ("correlate", "group-by"),
+        ("correlate", "condition", "field"),
+        ("correlate", "field"),
+        ("alert", "key"),
+        ("alert", "context"),
+    ),
+}
 _NETWORKS = ("prefix", "cidr", "network", "subnet")
 
 
@@ -72,20 +73,32 @@ def lint_logsource(root: Table, problems: Problems) -> None:
         problems.warning(root.mark, f"{told}; write logsource: {{product: auth0}}")
 
 
-def lint_names(root: Table, problems: Problems) -> None:
+def named_fields(root: Table) -> list[Scalar]:
+    """The fields that group, that are counted, and that are gathered as evidence."""
+    nodes = [
+        _at(root.entries[key].node, *path)
+        for key, paths in _NAMING.items()
+        if key in root.entries
+        for path in paths
+    ]
+    return [scalar for node in nodes if node is not None for scalar in scalars(node)]
+
+
+def lint_names(named: Iterable[Scalar], problems: Problems) -> None:
     """Warn of modifiers where only names of fields stand, so that the field is never there."""
-    for written, mark in islice(_named(root), MOST_FIELDS):
+    for scalar in islice(named, MOST_FIELDS):
+        written = scalar.text
         name, piped, modifier = written.partition("|")
         if piped:
             told = f'"{written}" is read as the name of a field, which takes no modifier here; write "{name}"'
             more = f", and tocsin.prefixes: {{{name}: 64}} for networks" if modifier in _NETWORKS else ""
-            problems.warning(mark, told + more)
+            problems.warning(scalar.mark, told + more)
 
 
 def lint_events(product: str, root: Table, problems: Problems) -> None:
     """Warn of keys of events in the rule's tests that are nearly fields of the product's records."""
-    known = FIELDS.get(product, ())
-    for event in islice(_events(root), MOST_EVENTS if known else 0):
+    known = FIELDS.get(product, {})
+    for event in islice(_events(root), MOST_EVENTS) if known else ():
         if "provider" in event.entries:
             continue
         for key, entry in islice(event.entries.items(), MOST_KEYS):
@@ -115,20 +128,23 @@ def _at(node: Node | None, *path: str) -> Node | None:
     return node
 
 
-def lint_fields(product: str, root: Table, selections: Iterable[Node], problems: Problems) -> None:
+def lint_fields(
+    product: str, named: Iterable[Scalar], selections: Iterable[Node], problems: Problems
+) -> None:
     """Warn of fields that no record of the provider has.
 
     Of those asked about in `selections` only where they are nearly one it has: a provider may say
-    more one day, and then they match. Those that group, are counted or shown must be there now.
+    more one day, and then they match. Those `named` to group, to count or to show must be there now.
     """
-    known = FIELDS.get(product, ())
-    prefix = PROVIDERS[product].prefix if known else ""
+    if product not in FIELDS:
+        return
+    known, prefix = FIELDS[product], PROVIDERS[product].prefix
     told: set[str] = set()
-    asked = ((written, mark, True) for written, mark in _asked(selections))
-    named = ((written, mark, False) for written, mark in _named(root))
-    for written, mark, is_asked in islice(chain(asked, named), MOST_FIELDS if known else 0):
+    asked = ((key.partition("|")[0], entry.key_mark, True) for key, entry in _asked(selections))
+    others = ((scalar.text, scalar.mark, False) for scalar in named)
+    for written, mark, is_asked in islice(chain(asked, others), MOST_FIELDS):
         top = written.removeprefix(prefix).replace("{}", "").partition(".")[0]
-        if top in told or top in known or not top or top[0] == "$" or top == "tocsin" or "|" in top:
+        if top in known or top in told or not top or top[0] == "$" or top == "tocsin" or "|" in top:
             continue
         near = _nearest(top, known) if is_asked else nearest(top, known)
         if near is not None:
@@ -141,25 +157,16 @@ def lint_fields(product: str, root: Table, selections: Iterable[Node], problems:
         problems.warning(mark, f'no {product} record has a field "{top}", so it is never there; {way_out}')
 
 
-def _asked(selections: Iterable[Node]) -> Iterator[tuple[str, Mark]]:
+def _asked(selections: Iterable[Node]) -> Iterator[tuple[str, Entry]]:
+    """The items of selections, by key."""
     for node in selections:
-        match node:
-            case Table(entries=entries):
-                for key, entry in entries.items():
-                    yield key.partition("|")[0], entry.key_mark
-            case Items(items=members):
-                yield from _asked(members)
+        if isinstance(node, Table):
+            yield from node.entries.items()
+        elif isinstance(node, Items):
+            yield from _asked(node.items)
 
 
-def _named(root: Table) -> Iterator[tuple[str, Mark]]:
-    """The fields that group, that are counted, and that are gathered as evidence."""
-    for path in _NAMING:
-        node = _at(root, *path)
-        if node is not None:
-            yield from ((scalar.text, scalar.mark) for scalar in scalars(node))
-
-
-def _near(table: Table, known: tuple[str, ...], name: str, problems: Problems) -> None:
+def _near(table: Table, known: Collection[str], name: str, problems: Problems) -> None:
     for key, entry in islice(table.entries.items(), MOST_KEYS):
         if key in known:
             continue

@@ -12,7 +12,14 @@ from tocsin.rules.correlations.counting import HIGHEST_COUNT, Bounds
 from tocsin.rules.correlations.kind import CorrelationSpec
 from tocsin.rules.document import Node, Scalar, Table, scalars
 from tocsin.rules.lints.headline import headline_told
-from tocsin.rules.lints.keys import lint_events, lint_fields, lint_keys, lint_logsource, lint_names
+from tocsin.rules.lints.keys import (
+    lint_events,
+    lint_fields,
+    lint_keys,
+    lint_logsource,
+    lint_names,
+    named_fields,
+)
 from tocsin.rules.lints.labels import lint_labels
 from tocsin.rules.lints.values import lint_selection
 from tocsin.rules.params import REFERENCE
@@ -27,10 +34,11 @@ def lint(docs: Sequence[Doc]) -> None:
     """Warn of values that can never match, of thresholds that always or never do, and of what is unused."""
     for doc in docs:
         lint_keys(doc.root, doc.problems)
-        lint_names(doc.root, doc.problems)
+        named = named_fields(doc.root)
+        lint_names(named, doc.problems)
         match doc:
             case DetectionDoc():
-                _values(doc)
+                _values(doc, named)
                 _product(doc)
                 if doc.taxonomy != "ecs":
                     lint_logsource(doc.root, doc.problems)
@@ -44,16 +52,17 @@ def lint(docs: Sequence[Doc]) -> None:
                 _params(doc)
                 _labels(doc)
             case FilterDoc():
-                _values(doc)
+                _values(doc, named)
                 _product(doc)
 
 
-def _values(doc: DetectionDoc | FilterDoc) -> None:
+def _values(doc: DetectionDoc | FilterDoc, named: Sequence[Scalar]) -> None:
     params = doc.extension.params if isinstance(doc, DetectionDoc) else ()
-    for entry in doc.selections.values():
-        lint_selection(entry.node, doc.problems, params, nulls=doc.taxonomy != "ecs")
+    selections = [entry.node for entry in doc.selections.values()]
+    for node in selections:
+        lint_selection(node, doc.problems, params, nulls=doc.taxonomy != "ecs")
     if doc.taxonomy != "ecs":
-        lint_fields(doc.product, doc.root, [entry.node for entry in doc.selections.values()], doc.problems)
+        lint_fields(doc.product, named, selections, doc.problems)
 
 
 def _product(doc: DetectionDoc | FilterDoc) -> None:
@@ -152,11 +161,13 @@ def _scores_from(bound: SeverityBound, bounds: Bounds) -> Iterator[float]:
 def _params(doc: DetectionDoc | CorrelationDoc) -> None:
     """A param that is named nowhere; within a text its name as a word is enough."""
     params = doc.extension.params
-    unset = [param for param in params.values() if not param.sets]
-    texts = [scalar.text for scalar in _using(doc.root)] if unset else []
+    texts = {scalar.text for scalar in _using(doc.root)} if params else set()
+    unused = [param for param in params.values() if not param.sets and f"${param.name}" not in texts]
+    if not unused:
+        return
     named = {found[1] for text in texts if (found := REFERENCE.fullmatch(text))}
     misspelt = {nearest(name, params) for name in named - params.keys()}  # told already
-    for param in unset:
+    for param in unused:
         if param.name in misspelt:
             continue
         word = re.compile(rf"(?<!\w){re.escape(param.name)}(?!\w)")

@@ -102,11 +102,11 @@ Teller = Callable[[str, Chain, Scalar], str]
 
 
 @lru_cache(maxsize=1_024)
-def tellers(chain: Chain) -> tuple[Teller, ...]:
+def tellers(kind: str, time_part: str) -> tuple[Teller, ...]:
     """Those that may have something to tell of a value that is asked about so: of most, one."""
     tells: dict[Teller, bool] = {
-        pattern_told: chain.kind in _PLACES or chain.kind == "re",
-        address_told: chain.kind in ("cidr", "startswith", "equals"),
-        time_told: chain.time_part in _TIMES,
+        pattern_told: kind in _PLACES or kind == "re",
+        address_told: kind in ("cidr", "startswith", "equals"),
+        time_told: time_part in _TIMES,
     }
     return tuple(tell for tell, applies in tells.items() if applies)

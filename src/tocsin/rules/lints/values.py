@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Container, Iterator
+from collections.abc import Container
 from typing import NamedTuple
 
 from tocsin.rules.detection.fields import ELEMENTS
-from tocsin.rules.detection.modifiers import Chain, parse_key
+from tocsin.rules.detection.modifiers import Chain, sound_key
 from tocsin.rules.document import Entry, Items, Node, Scalar, Table
 from tocsin.rules.lints.texts import dotted_told, tellers
 from tocsin.rules.problems import Problems
@@ -17,7 +17,7 @@ from tocsin.rules.yaml_mistakes import spaceless
 _BRACED = re.compile(r"\{[A-Za-z_][A-Za-z0-9_ -]*\}|<[A-Z_][A-Z0-9_ -]*>")
 _PERCENT = re.compile(r"%[A-Za-z0-9_.-]+%")
 _DOLLAR = re.compile(r"\$([A-Za-z_][A-Za-z0-9_.-]*)")
-_MARKS = frozenset("{<%$")  # without which a text is none of these
+_MARK = re.compile(r"[{<%$]")  # without which a text is none of these
 # Booleans of YAML 1.1, which are text in YAML 1.2, and so here.
 _ONCE_BOOLEAN = {"yes": "true", "on": "true", "no": "false", "off": "false"}
 _LOWER, _UPPER = ("gt", "gte"), ("lt", "lte")
@@ -39,7 +39,7 @@ def lint_selection(node: Node, problems: Problems, params: Container[str], *, nu
     """
     match node:
         case Table(entries):
-            _map([*_items(entries)], problems, params, nulls=nulls)
+            _map(_items(entries), problems, params, nulls=nulls)
         case Items(items=members):
             for member in members:
                 lint_selection(member, problems, params, nulls=nulls)
@@ -48,17 +48,15 @@ def lint_selection(node: Node, problems: Problems, params: Container[str], *, nu
 
 
 def _map(items: list[Item], problems: Problems, params: Container[str], *, nulls: bool) -> None:
-    alike: dict[str, list[Item]] = defaultdict(list)
+    alike = _by_field(items) if len(items) > 1 else {}
     for item in items:
-        alike[item.field].append(item)
-    for item in items:
-        same = alike[item.field]
-        others = [other for other in same if other is not item] if len(same) > 1 else []
         for scalar in item.values:
-            _placeholder(scalar, item.chain, problems, params)
+            if _MARK.search(scalar.text):
+                _placeholder(scalar, item.chain, problems, params)
             if not item.field and not item.chain.expand:
                 _spaceless(scalar, problems)
         if item.field:
+            others = [other for other in alike[item.field] if other is not item] if alike else []
             _of_field(item, others, problems, nulls=nulls)
     _elements(items, problems)
     for some in alike.values():
@@ -66,39 +64,55 @@ def _map(items: list[Item], problems: Problems, params: Container[str], *, nulls
             _nothing_between(some, problems)
 
 
+def _by_field(items: list[Item]) -> dict[str, list[Item]]:
+    found: dict[str, list[Item]] = defaultdict(list)
+    for item in items:
+        found[item.field].append(item)
+    return found
+
+
 def _of_field(item: Item, others: list[Item], problems: Problems, *, nulls: bool) -> None:
-    dotted = dotted_told(item.field, item.chain)
-    if dotted:
-        problems.warning(item.entry.key_mark, dotted)
-    _nothing(item, problems)
-    _once_boolean(item, problems)
-    _not_there(item, others, problems, nulls=nulls)
-    if nulls:
+    chain = item.chain
+    if chain.kind == "equals":
+        _equal(item, problems)
+    if chain.neq:
+        _not_there(item, others, problems, nulls=nulls)
+    elif chain.kind == "exists" and nulls:
         _null_exists(item, others, problems)
-    for tell in tellers(item.chain):
+    for tell in tellers(chain.kind, chain.time_part):
         for scalar in item.values:
-            told = tell(item.field, item.chain, scalar)
+            told = tell(item.field, chain, scalar)
             if told:
                 problems.warning(scalar.mark, told)
 
 
-def _items(entries: dict[str, Entry]) -> Iterator[Item]:
+def _equal(item: Item, problems: Problems) -> None:
+    dotted = dotted_told(item.field, item.chain)
+    if dotted:
+        problems.warning(item.entry.key_mark, dotted)
+    if not item.chain.transforms:
+        _nothing(item, problems)
+    _once_boolean(item, problems)
+
+
+def _items(entries: dict[str, Entry]) -> list[Item]:
     """Field, modifiers and values of every item whose key makes sense."""
-    ignored = Problems("")
-    for key, entry in entries.items():
-        parsed = parse_key(key, entry.key_mark, ignored)
-        if parsed is not None:
-            yield Item(*parsed, entry, _values(entry.node))
+    return [
+        Item(*parsed, entry, _values(entry.node))
+        for key, entry in entries.items()
+        if (parsed := sound_key(key)) is not None
+    ]
 
 
 def _values(node: Node) -> tuple[Scalar, ...]:
     if isinstance(node, Items):
-        return tuple(item for item in node.items if isinstance(item, Scalar))
+        return tuple([item for item in node.items if isinstance(item, Scalar)])
     return (node,) if isinstance(node, Scalar) else ()
 
 
 def _keyword(node: Scalar, problems: Problems, params: Container[str]) -> None:
-    _placeholder(node, Chain(), problems, params)
+    if _MARK.search(node.text):
+        _placeholder(node, Chain(), problems, params)
     _spaceless(node, problems)
 
 
@@ -113,8 +127,6 @@ def _spaceless(scalar: Scalar, problems: Problems) -> None:
 def _placeholder(scalar: Scalar, chain: Chain, problems: Problems, params: Container[str]) -> None:
     """Text that somebody was meant to replace; in a regular expression it may be meant."""
     if chain.kind in ("re", "exists", "fieldref"):
-        return
-    if _MARKS.isdisjoint(scalar.text):
         return
     text = scalar.text.strip()
     named = _DOLLAR.fullmatch(text)
@@ -134,8 +146,7 @@ def _placeholder(scalar: Scalar, chain: Chain, problems: Problems, params: Conta
 def _nothing(item: Item, problems: Problems) -> None:
     """An empty item, as when each of its values was commented out: YAML reads a null."""
     node = item.entry.node
-    plainly = item.chain.kind == "equals" and not item.chain.transforms
-    if plainly and isinstance(node, Scalar) and node.is_null and not node.text:
+    if isinstance(node, Scalar) and node.is_null and not node.text:
         problems.warning(
             item.entry.key_mark,
             f'"{item.field}" has no value here, which matches events without it; write a value, '
@@ -145,8 +156,6 @@ def _nothing(item: Item, problems: Problems) -> None:
 
 def _once_boolean(item: Item, problems: Problems) -> None:
     """`yes` and `off`, which older YAML reads as booleans: no boolean of an event equals them."""
-    if item.chain.kind != "equals":
-        return
     for scalar in item.values:
         meant = _ONCE_BOOLEAN.get(scalar.text.casefold()) if scalar.plain else None
         if meant is not None:
@@ -156,9 +165,7 @@ def _once_boolean(item: Item, problems: Problems) -> None:
 
 def _not_there(item: Item, others: list[Item], problems: Problems, *, nulls: bool) -> None:
     """`neq` holds where the field is missing, too, unless another item of the same field asks for it."""
-    if not item.chain.neq or any(value.is_null for value in item.values):
-        return
-    if any(_asks(other) for other in others):
+    if any(value.is_null for value in item.values) or any(_asks(other) for other in others):
         return
     way_out = f'add null to its values, or "{item.field}|neq: null" beside it, if the field must be there'
     if any(other.chain.kind == "exists" for other in others):
@@ -172,14 +179,14 @@ def _not_there(item: Item, others: list[Item], problems: Problems, *, nulls: boo
 
 def _null_exists(item: Item, others: list[Item], problems: Problems) -> None:
     """`exists` asks whether the key is there: a null is. Beside another item of the field, that decides."""
-    if item.chain.kind != "exists" or others or not item.values:
+    if others or not item.values:
         return
-    if item.values[0].value is True and not item.chain.neq:
+    if item.values[0].value is True:
         told = f'"{item.field}|exists: true" is true of a null, too'
         problems.warning(
             item.entry.key_mark, f'{told}; write "{item.field}|neq: null" if it must have a value'
         )
-    elif item.values[0].value is False and not item.chain.neq:
+    elif item.values[0].value is False:
         told = f'"{item.field}|exists: false" is not true of a null'
         problems.warning(item.entry.key_mark, f'{told}; write "{item.field}: null" for absent or null')
 
