@@ -7,7 +7,7 @@ again after a crash, cut elsewhere. What comes out is every trigger, before epis
 from __future__ import annotations
 
 import random  # noqa: TID251 - seeded
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from typing import Any, NamedTuple
 
@@ -19,7 +19,8 @@ from tocsin.clock import iso
 from tocsin.engine import Engine
 from tocsin.model.alert import NEVER_MS, as_record
 from tocsin.model.compiled import RuleSet, WindowSpec
-from tocsin.model.ledger import Ledger
+from tocsin.model.ledger import Ledger, Seen
+from tocsin.model.observed import Counted
 from tocsin.protocols import Windows
 from tocsin.sources.decode import Decoder
 from tocsin.state import ledgers_memory
@@ -35,15 +36,25 @@ Record = dict[str, Any]
 @pytest.fixture
 def reopened(monkeypatch: pytest.MonkeyPatch) -> None:
     """In memory, too, a ledger is dumped and opened anew between any two calls."""
-    found = ledgers_memory._Groups._ledger
+    groups = ledgers_memory._Groups
 
-    def anew(self: ledgers_memory._Groups, spec: WindowSpec, group: str) -> Ledger:
-        assert spec.ledger is not None
-        made = spec.ledger(found(self, spec, group).dump(), spec.keep)
-        self.young[group] = made
-        return made
+    def anew(call: Callable[..., Iterator[Counted]]) -> Callable[..., Iterator[Counted]]:
+        def called(self: ledgers_memory._Groups, spec: WindowSpec, *given: Any) -> Iterator[Counted]:
+            for held in (self.young, self.old):
+                held.update({group: _opened_anew(spec, ledger) for group, ledger in held.items()})
+            return call(self, spec, *given)
 
-    monkeypatch.setattr(ledgers_memory._Groups, "_ledger", anew)
+        return called
+
+    monkeypatch.setattr(groups, "observe", anew(groups.observe))
+    monkeypatch.setattr(groups, "due", anew(groups.due))
+
+
+def _opened_anew(spec: WindowSpec, held: Ledger | list[Seen]) -> Ledger | list[Seen]:
+    if isinstance(held, list):
+        return held
+    assert spec.ledger is not None
+    return spec.ledger(held.dump(), spec.keep)
 
 
 class Told(NamedTuple):
