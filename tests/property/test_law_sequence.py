@@ -8,32 +8,25 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 
 from tocsin.model.compiled import RuleSet
 from tocsin.model.ledger import Seen
 from tocsin.rules.correlations import sequence, sequence_ledger
 from tocsin.state.connection import Store
 from tocsin.state.windows_memory import MemoryWindows
-from tocsin.state.windows_redis import RedisWindows
 
+from .law_checks import IN_MEMORY, ON_REDIS, Laws, fresh
 from .law_streams import (
     RECORDS,
     SEEDS,
     BruteForce,
     Law,
     Record,
-    as_it_arrives,
-    disordered,
     inside,
-    long_stream,
-    model,
-    rules_of,
     text,
-    told,
 )
 
-FRESH = itertools.count()
 SELECTIONS = (
     "    failed: {data.type: [fp, fu]}\n"
     "    known: {data.type: fp}\n"
@@ -121,49 +114,40 @@ LAWS = (
 )  # fmt: skip
 
 
+SUITE = Laws("sequence", SELECTIONS, LAWS)
+
+
 @pytest.fixture(scope="module")
 def rules(tmp_path_factory: pytest.TempPathFactory) -> RuleSet:
-    return rules_of("sequence", LAWS, SELECTIONS, tmp_path_factory.mktemp("rules"))
+    return SUITE.rules(tmp_path_factory.mktemp("rules"))
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@IN_MEMORY
 @given(records=RECORDS, seed=SEEDS)
 def test_sequences_in_memory_are_those_of_the_model(rules: RuleSet, records: list[Record], seed: int) -> None:
-    assert told(rules, MemoryWindows(), disordered(records, seed), seed) == model(LAWS, records)
+    SUITE.hold(rules, MemoryWindows(), records, seed)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@ON_REDIS
 @given(records=RECORDS, seed=SEEDS)
 def test_sequences_on_redis_are_those_of_the_model(
     rules: RuleSet, store: Store, records: list[Record], seed: int
 ) -> None:
-    fresh = Store(store.client, "unix://test", prefix=f"{store.prefix}-{next(FRESH)}")
-
-    assert told(rules, RedisWindows(fresh), disordered(records, seed), seed) == model(LAWS, records)
+    SUITE.hold(rules, fresh(store), records, seed)
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_sequences_of_a_long_stream_are_exact_while_state_expires(
     rules: RuleSet, store: Store, seed: int
 ) -> None:
-    records = long_stream(seed)
-    batches, expected = as_it_arrives(records, seed), model(LAWS, records)
-
-    assert {name for name, *_ in expected} == {law.name for law in LAWS}  # every rule is tried
-    assert told(rules, MemoryWindows(), batches, seed) == expected
-    assert told(rules, RedisWindows(store), batches, seed) == expected
+    SUITE.hold_as_state_expires(rules, store, seed)
 
 
 # The tests of the tests: each of these mistakes must be found.
 
 
-def _found(rules: RuleSet) -> bool:
-    records = long_stream(1)
-    return told(rules, MemoryWindows(), as_it_arrives(records, 1), 1) != model(LAWS, records)
-
-
 def test_the_control_without_a_mistake_passes(rules: RuleSet) -> None:
-    assert not _found(rules)
+    assert not SUITE.find_a_mistake(rules)
 
 
 class _NotStrict(sequence_ledger._Moving):
@@ -216,7 +200,7 @@ def test_a_planted_mistake_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     module = sequence_ledger if hasattr(sequence_ledger, name) else sequence
     monkeypatch.setattr(module, name, planted)
 
-    assert _found(rules_of("sequence", LAWS, SELECTIONS, tmp_path))
+    assert SUITE.find_a_mistake(SUITE.rules(tmp_path))
 
 
 def test_a_flood_of_the_last_step_does_not_push_out_the_first() -> None:

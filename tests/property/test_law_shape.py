@@ -2,37 +2,29 @@
 
 from __future__ import annotations
 
-import itertools
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 
 from tocsin.model.compiled import RuleSet
 from tocsin.rules.correlations import shape as module
 from tocsin.state.connection import Store
 from tocsin.state.windows_memory import MemoryWindows
-from tocsin.state.windows_redis import RedisWindows
 
+from .law_checks import IN_MEMORY, ON_REDIS, Laws, fresh
 from .law_streams import (
     RECORDS,
     SEEDS,
     BruteForce,
     Law,
     Record,
-    as_it_arrives,
-    disordered,
     inside,
-    long_stream,
-    model,
-    rules_of,
     text,
-    told,
 )
 
-FRESH = itertools.count()
 SELECTIONS = "    failed: {data.type: [fp, fu]}\n    condition: failed\n"
 
 
@@ -93,49 +85,40 @@ LAWS = (
 )  # fmt: skip
 
 
+SUITE = Laws("shape", SELECTIONS, LAWS)
+
+
 @pytest.fixture(scope="module")
 def rules(tmp_path_factory: pytest.TempPathFactory) -> RuleSet:
-    return rules_of("shape", LAWS, SELECTIONS, tmp_path_factory.mktemp("rules"))
+    return SUITE.rules(tmp_path_factory.mktemp("rules"))
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@IN_MEMORY
 @given(records=RECORDS, seed=SEEDS)
 def test_shapes_in_memory_are_those_of_the_model(rules: RuleSet, records: list[Record], seed: int) -> None:
-    assert told(rules, MemoryWindows(), disordered(records, seed), seed) == model(LAWS, records)
+    SUITE.hold(rules, MemoryWindows(), records, seed)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@ON_REDIS
 @given(records=RECORDS, seed=SEEDS)
 def test_shapes_on_redis_are_those_of_the_model(
     rules: RuleSet, store: Store, records: list[Record], seed: int
 ) -> None:
-    fresh = Store(store.client, "unix://test", prefix=f"{store.prefix}-{next(FRESH)}")
-
-    assert told(rules, RedisWindows(fresh), disordered(records, seed), seed) == model(LAWS, records)
+    SUITE.hold(rules, fresh(store), records, seed)
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_shapes_of_a_long_stream_are_exact_while_state_expires(
     rules: RuleSet, store: Store, seed: int
 ) -> None:
-    records = long_stream(seed)
-    batches, expected = as_it_arrives(records, seed), model(LAWS, records)
-
-    assert {name for name, *_ in expected} == {law.name for law in LAWS}  # every rule is tried
-    assert told(rules, MemoryWindows(), batches, seed) == expected
-    assert told(rules, RedisWindows(store), batches, seed) == expected
+    SUITE.hold_as_state_expires(rules, store, seed)
 
 
 # The tests of the tests: each of these mistakes must be found.
 
 
-def _found(rules: RuleSet) -> bool:
-    records = long_stream(1)
-    return told(rules, MemoryWindows(), as_it_arrives(records, 1), 1) != model(LAWS, records)
-
-
 def test_the_control_without_a_mistake_passes(rules: RuleSet) -> None:
-    assert not _found(rules)
+    assert not SUITE.find_a_mistake(rules)
 
 
 class _NeverLeaves(module._Window):
@@ -168,4 +151,4 @@ def test_a_planted_mistake_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     name, planted = MISTAKES[mistake]
     monkeypatch.setattr(module, name, planted)
 
-    assert _found(rules_of("shape", LAWS, SELECTIONS, tmp_path))
+    assert SUITE.find_a_mistake(SUITE.rules(tmp_path))
