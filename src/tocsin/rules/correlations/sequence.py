@@ -13,11 +13,12 @@ from collections.abc import Sequence
 from tocsin.model.alert import Reader
 from tocsin.model.compiled import Correlation
 from tocsin.model.event import Event
-from tocsin.model.ledger import Seen, digest
+from tocsin.model.ledger import Seen
 from tocsin.rules.correlations.capped import MOST_COUNTED, capped, counted_value, event_name, whole_number
 from tocsin.rules.correlations.counting import Bounds
 from tocsin.rules.correlations.keys import PARAM, TEXT, TEXTS, closed, described, number
 from tocsin.rules.correlations.kind import CorrelationSpec, CorrelationType, Counting, Input, Reading, SeenBy
+from tocsin.rules.correlations.named import named
 from tocsin.rules.correlations.sequence_ledger import STEP, Step, chained
 from tocsin.rules.document import Scalar
 from tocsin.rules.section import Section
@@ -75,7 +76,7 @@ def seen(source: Input) -> SeenBy:
                 text = value_of(event)
                 if text is None:
                     continue
-                value = digest(text) & ~STEP | step
+                value = named(text) & ~STEP | step
             found.append(Seen(event.time_ms, name, value))
         return found
 

@@ -13,12 +13,13 @@ from typing import NamedTuple
 
 from tocsin.model.compiled import Correlation
 from tocsin.model.event import Event
-from tocsin.model.ledger import Scored, Seen, digest
+from tocsin.model.ledger import Scored, Seen
 from tocsin.rules.correlations.capped import capped, counted_value, event_name
 from tocsin.rules.correlations.counting import Bounds
 from tocsin.rules.correlations.keys import FIELD, condition
 from tocsin.rules.correlations.kind import CorrelationSpec, CorrelationType, Counting, Input, Reading, SeenBy
 from tocsin.rules.correlations.members import Members
+from tocsin.rules.correlations.named import named
 from tocsin.rules.correlations.shape_condition import EXAMPLE, KEYS, Form, read_form
 from tocsin.rules.correlations.sliding import Law, sliding
 
@@ -63,7 +64,7 @@ def seen(source: Input) -> SeenBy:
     def members(events: Sequence[Event]) -> list[Seen]:
         valued = ((event, value_of(event)) for event in events)
         return [
-            Seen(event.time_ms, event_name(event.id), digest(text))
+            Seen(event.time_ms, event_name(event.id), named(text))
             for event, text in valued
             if text is not None
         ]
