@@ -55,7 +55,7 @@ class Witness:
 
     def sweep(self, tenant: str, specs: Sequence[WindowSpec], *, committed_ms: int) -> int:
         """As the windows within."""
-        return self._inner.sweep(tenant, specs, committed_ms=committed_ms)
+        return self._inner.sweep(tenant, [self._lowered(spec) for spec in specs], committed_ms=committed_ms)
 
     def forget(self, tenant: str, specs: Sequence[WindowSpec]) -> None:
         """As the windows within."""
