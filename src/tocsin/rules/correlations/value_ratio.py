@@ -1,9 +1,9 @@
-"""`value_ratio`: of which part of a field's values there are events of one kind alone.
+"""`value_ratio`: which part of a field's values has events of one kind without any of another.
 
-The users of an address who failed and never got in, among all its users: who gets in a thousand
-times is one user, so no flood of good logins hides the others. What came before a window's first
-event of `of` does not count, and so of a group without any nothing is kept. Any event can make a ratio
-smaller, a late one too, so the watermark decides. Evidence are the events of `of`.
+The users of an address who failed without ever getting in, among all its users: who gets in a
+thousand times is one user, so no flood of good logins hides the others. What came before a window's
+first event of `of` does not count, and so of a group without any nothing is kept. Any event can make
+a ratio smaller, a late one too, so the watermark decides. Evidence are the events of `of`.
 """
 
 from __future__ import annotations
@@ -14,23 +14,24 @@ from tocsin.model.compiled import Correlation
 from tocsin.model.event import Event
 from tocsin.model.ledger import Seen
 from tocsin.rules.correlations.bounds import condition_of, fields_counted, read_bounds
-from tocsin.rules.correlations.capped import MOST_COUNTED, capped, counted_value, event_name, whole_number
+from tocsin.rules.correlations.capped import MOST_COUNTED, capped, counted_value, whole_number
 from tocsin.rules.correlations.counting import Bounds
 from tocsin.rules.correlations.keys import FIELD, PARAM, TEXT, condition, described, number
 from tocsin.rules.correlations.kind import CorrelationSpec, CorrelationType, Counting, Input, Reading, SeenBy
 from tocsin.rules.correlations.named import named
-from tocsin.rules.correlations.value_ratio_ledger import KIND, OF, OVER, ratios_of_values
+from tocsin.rules.correlations.value_ratio_ledger import OF, ratios_of_values
 from tocsin.rules.document import Scalar
 from tocsin.rules.section import Section
 
 EXAMPLE = "{field: data.user_name, gte: 0.8, min_count: 15}"
 MIN_COUNT = 20  # where none is written: a part of fewer values is chance
 _PERCENT = 100
+_SHORT_MS = 3_600_000
 
 
 def read(reading: Reading) -> Counting | None:
     """The two conditions, the field, the bounds of the ratio, and how many values it needs."""
-    of, over = _part(reading.section, "of"), _part(reading.section, "over")
+    of, without = _kind(reading.section, "of"), _kind(reading.section, "without")
     within = condition_of(reading, EXAMPLE)
     if within is None:
         return None
@@ -41,13 +42,12 @@ def read(reading: Reading) -> Counting | None:
         within.wrong("field", "the group has one value of this field only; name another field")
     least = _least(within)
     within.done()
-    if of is None or over is None or bounds is None or least is None or not fields:
+    if of is None or without is None or bounds is None or least is None or not fields:
         return None
-    if of.text.split() == over.text.split():
-        within.problems.warning(
-            of.mark, "of and over are the same, so the ratio is always 1; let of be a part"
-        )
-    return Counting(bounds, fields=fields, steps=(of, over), own=least)
+    if of.text.split() == without.text.split():
+        reading.section.wrong("without", "of and without are the same; name what of must be without")
+        return None
+    return Counting(bounds, fields=fields, steps=(of, without), own=least)
 
 
 def build(state: str, spec: CorrelationSpec, _highest: float) -> Correlation:
@@ -55,31 +55,34 @@ def build(state: str, spec: CorrelationSpec, _highest: float) -> Correlation:
     least = spec.own
     assert isinstance(least, int)  # noqa: S101 - `read` made it
     ledger = ratios_of_values(spec.timespan_ms, least)
-    return capped(ledger, state, spec.timespan_ms, spec.bounds, closes=True)
+    # A store keeps a group of too few members for a span, whoever they are; a ledger lets them go at once.
+    floor = least if spec.timespan_ms <= _SHORT_MS else 1
+    return capped(ledger, state, spec.timespan_ms, spec.bounds, closes=True, least=floor)
 
 
 def seen(source: Input) -> SeenBy:
-    """A member is an event, by its id, if it has the value; its own value stands for that and its kind."""
-    kind = (OF, OVER)[source.step]
+    """A member is a value at an instant in one kind of event, however many there are."""
+    kind = (OF, 0)[source.step]
     value_of = counted_value(source.values)
 
     def members(events: Sequence[Event]) -> list[Seen]:
-        valued = ((event, value_of(event)) for event in events)
-        return [
-            Seen(event.time_ms, event_name(event.id), named(text) & ~KIND | kind)
-            for event, text in valued
-            if text is not None
-        ]
+        found = []
+        for event in events:
+            text = value_of(event)
+            if text is not None:
+                value = named(text) & ~OF | kind
+                found.append(Seen(event.time_ms, value, value))
+        return found
 
     return members
 
 
-def _part(section: Section, key: str) -> Scalar | None:
+def _kind(section: Section, key: str) -> Scalar | None:
     node = section.scalar(key, "a condition over selections")
     if section.lacks(key):
         section.problems.error(
             section.mark,
-            f"a value_ratio needs {key}, a condition over selections, like of: failed, over: failed or ok",
+            f"a value_ratio needs {key}, a condition over selections, like of: failed, without: ok",
         )
     return node
 
@@ -89,7 +92,7 @@ def _of_ratio(within: Section, bounds: Bounds) -> Bounds | None:
     before = len(within.problems.errors)
     for name, bound in bounds.pairs:
         if name not in ("gte", "gt"):
-            within.wrong(name, f"a value_ratio has gte or gt, no {name}; let of be the other events")
+            within.wrong(name, f"a value_ratio has gte or gt, no {name}; swap of and without")
         elif not 0 <= bound <= 1:
             hint = f"; write {bound / _PERCENT:g}" if 1 < bound <= _PERCENT else ""
             within.wrong(name, f"a ratio is from 0 to 1, not {bound:g}{hint}")
@@ -113,7 +116,7 @@ def _least(within: Section) -> int | None:
 
 
 VALUE_RATIO = CorrelationType(
-    summary="of so great a part of a field's values there are events of one kind alone, in the window",
+    summary="so great a part of a field's values has events of one kind and none of another, in the window",
     read=read,
     build=build,
     seen=seen,
@@ -122,11 +125,10 @@ VALUE_RATIO = CorrelationType(
     sigma=False,
     keys={
         "of": described(
-            "Of which events alone a value is the part: a condition over selections.",
-            {"anyOf": [TEXT, PARAM]},
+            "What the values of the part have: a condition over selections.", {"anyOf": [TEXT, PARAM]}
         ),
-        "over": described(
-            "Which events' values are the whole: a condition over selections.", {"anyOf": [TEXT, PARAM]}
+        "without": described(
+            "What they have none of: a condition over selections.", {"anyOf": [TEXT, PARAM]}
         ),
         "condition": condition(
             {
@@ -138,5 +140,5 @@ VALUE_RATIO = CorrelationType(
             ("field",),
         ),
     },
-    required=("of", "over", "condition"),
+    required=("of", "without", "condition"),
 )

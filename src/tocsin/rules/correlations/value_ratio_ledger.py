@@ -1,22 +1,21 @@
-"""The ledger of a `value_ratio`: events of the whole, each with a value and whether it is of the part.
+"""The ledger of a `value_ratio`: values at instants, each of one kind: `of`, or what that is without.
 
-A window counts from its first event of the part on. So of what is committed nothing stays that came
-before any such event, and of a value's other events only the newest need stay.
+A window counts from its first member of `of` on. So of what is committed nothing stays that came
+before any such member, and of a value's others only the newest need stay.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from tocsin.model.alert import NEVER_MS
 from tocsin.model.ledger import Ledger, LedgerKind, Scored, Seen
 from tocsin.rules.correlations.members import Members
 from tocsin.rules.correlations.sliding import Law, Sliding
 
-OF, OVER = 1, 2  # bits of a member's value, as the steps are numbered
-KIND = OF | OVER
+OF = 1  # the bit of a member's value that says its kind
 _MANY = 1_000  # members from which on it is worth looking for those that are of no more use
 _NEVER_AGAIN = 1 << 62
 
@@ -36,11 +35,11 @@ def ratios_of_values(span_ms: int, least: int) -> LedgerKind:
 
 
 class _ValueRatios(Sliding):
-    """The events of one group, from the first of the part on."""
+    """The members of one group, from the first of `of` on."""
 
     @property
     def lasts_until(self) -> int:
-        """Without an event of the part there is nothing to wait for."""
+        """Without a member of `of` there is nothing to wait for."""
         members = self._members
         if any(map(OF.__and__, members.values())):
             return super().lasts_until
@@ -48,13 +47,10 @@ class _ValueRatios(Sliding):
 
     def observe(self, batch: Sequence[Seen], committed_ms: int) -> list[Scored]:
         """See `Ledger.observe`. Most groups are a login or two that nobody failed beside."""
-        counted = _counted(batch)
-        if not counted:
+        if not len(self._members) and not any(seen.value & OF for seen in batch):
+            self._members.add(batch)
             return []
-        if not len(self._members) and not any(seen.value & OF for seen in counted):
-            self._members.add(counted)
-            return []
-        return super().observe(counted, committed_ms)
+        return super().observe(batch, committed_ms)
 
     def _let_go(self, committed_ms: int) -> None:
         members = self._members
@@ -80,11 +76,11 @@ class _ValueRatios(Sliding):
 
 
 class _Values:
-    """The values of a window, as events enter and leave; `alone` are those of the part alone."""
+    """The values of a window, as members enter and leave; `alone` are those that are `of` alone."""
 
     def __init__(self, values: Sequence[int]) -> None:
-        self._of = Counter(value | KIND for value in values if value & OF)
-        self._others = Counter(value | KIND for value in values if not value & OF)
+        self._of = Counter(value | OF for value in values if value & OF)
+        self._others = Counter(value | OF for value in values if not value & OF)
         self.alone = len(self._of.keys() - self._others.keys())
 
     def __len__(self) -> int:
@@ -92,8 +88,8 @@ class _Values:
         return len(self._others) + self.alone
 
     def enter(self, value: int) -> None:
-        """An event more."""
-        key = value | KIND
+        """A member more."""
+        key = value | OF
         if value & OF:
             self._of[key] += 1
             self.alone += self._of[key] == 1 and key not in self._others
@@ -102,8 +98,8 @@ class _Values:
             self.alone -= self._others[key] == 1 and key in self._of
 
     def leave(self, value: int) -> None:
-        """An event less."""
-        key = value | KIND
+        """A member less."""
+        key = value | OF
         if value & OF:
             self._of[key] -= 1
             if not self._of[key]:
@@ -116,14 +112,6 @@ class _Values:
                 self.alone += key in self._of
 
 
-def _counted(batch: Iterable[Seen]) -> list[Seen]:
-    """The events of `over`: one comes with all that it met at once, so nothing need wait for the rest."""
-    met: dict[tuple[int, int], int] = {}
-    for time_ms, member, value in batch:
-        met[time_ms, member] = met.get((time_ms, member), 0) | value
-    return [Seen(*event, value) for event, value in met.items() if value & OVER]
-
-
 def _ratios(members: Members, span_ms: int, from_ms: int, until_ms: int, least: int) -> list[Scored]:
     """The ratios of the windows that end at members of `[from_ms, until_ms)` and hold enough values."""
     first, after = members.first_at(from_ms), members.first_at(until_ms)
@@ -131,7 +119,7 @@ def _ratios(members: Members, span_ms: int, from_ms: int, until_ms: int, least: 
     if after - left < least:
         return []
     times, values = members.times(left, after), members.values(left, after)
-    openings = [time_ms for time_ms, value in zip(times, values, strict=True) if value & OF]
+    openings = _openings(times, values)
     if not openings:
         return []
     at, size, opening = first - left, len(times), 0
@@ -153,3 +141,8 @@ def _ratios(members: Members, span_ms: int, from_ms: int, until_ms: int, least: 
         if len(window) >= least:
             scored.append((now, window.alone / len(window)))
     return scored
+
+
+def _openings(times: Sequence[int], values: Sequence[int]) -> list[int]:
+    """The times of `of`: a window counts from the first of them on."""
+    return [time_ms for time_ms, value in zip(times, values, strict=True) if value & OF]

@@ -13,16 +13,14 @@ from tocsin.rules.correlations.value_ratio import VALUE_RATIO
 
 from .shorthand import Told, page_outcomes, rule, state_of, warned
 
-HEAD = rule(
-    "{type: value_ratio, of: failed, over: failed or ok, group-by: [data.ip], timespan: 10m, CONDITION}"
-)
+HEAD = rule("{type: value_ratio, of: failed, without: ok, group-by: [data.ip], timespan: 10m, CONDITION}")
 PART = (
     "{type: value_ratio, KEYS, group-by: [data.ip], timespan: 10m, "
     "condition: {field: data.user_name, gte: 0.8, min_count: 5}}"
 )
-NEEDED = "a condition over selections, like of: failed, over: failed or ok"
+NEEDED = "a condition over selections, like of: failed, without: ok"
 EXAMPLE = "{field: data.user_name, gte: 0.8, min_count: 15}"
-OF, OTHER = 3, 2
+OF, OTHER = 1, 0
 
 
 def with_condition(text: str) -> str:
@@ -32,11 +30,11 @@ def with_condition(text: str) -> str:
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
-        ("over: ok", f"a value_ratio needs of, {NEEDED}"),
-        ("of: failed", f"a value_ratio needs over, {NEEDED}"),
-        ("of: [failed], over: ok", "of must be a condition over selections; this is a list"),
-        ("of: faild, over: ok", 'condition: unknown selection "faild"; did you mean "failed"?'),
-        ("of: failed, over: ok, ovr: ok", 'unknown key "ovr" in tocsin.correlate; did you mean "over"?'),
+        ("without: ok", f"a value_ratio needs of, {NEEDED}"),
+        ("of: failed", f"a value_ratio needs without, {NEEDED}"),
+        ("of: [failed], without: ok", "of must be a condition over selections; this is a list"),
+        ("of: faild, without: ok", 'condition: unknown selection "faild"; did you mean "failed"?'),
+        ("of: failed, without: ok, ofer: ok", 'unknown key "ofer" in tocsin.correlate; did you mean "of"?'),
     ],
 )
 def test_a_mistake_in_its_parts_is_told(told: Told, keys: str, message: str) -> None:
@@ -57,9 +55,9 @@ def test_a_mistake_in_its_parts_is_told(told: Told, keys: str, message: str) -> 
         ("{gt: 1, min_count: 5, field: data.user_name}",
          "no ratio can meet this condition; check its numbers"),
         ("{lt: 0.2, min_count: 5, field: data.user_name}",
-         "a value_ratio has gte or gt, no lt; let of be the other events"),
+         "a value_ratio has gte or gt, no lt; swap of and without"),
         ("{gte: 0.8, lte: 0.9, min_count: 5, field: data.user_name}",
-         "a value_ratio has gte or gt, no lte; let of be the other events"),
+         "a value_ratio has gte or gt, no lte; swap of and without"),
         ("{gte: 0.8, min_count: 0, field: data.user_name}",
          "min_count must be a whole number from 1 to 8000, not 0"),
         ("{gte: 0.8, min_count: 9000, field: data.user_name}",
@@ -87,11 +85,11 @@ def test_what_is_surely_not_meant_is_warned_of(
     assert warned(load_text(with_condition(condition))) == [warning]
 
 
-def test_a_part_that_is_the_whole_is_warned_of(load_text: Callable[..., RuleSet]) -> None:
-    keys = "of: failed or  ok, over: failed or ok"
+def test_of_and_without_the_same_is_a_mistake(told: Told) -> None:
+    keys = "of: failed or  ok, without: failed or ok"
 
-    assert warned(load_text(rule(PART.replace("KEYS", keys)))) == [
-        "of and over are the same, so the ratio is always 1; let of be a part"
+    assert told(rule(PART.replace("KEYS", keys))) == [
+        "of and without are the same; name what of must be without"
     ]
 
 
