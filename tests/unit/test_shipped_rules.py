@@ -27,7 +27,7 @@ from tocsin.tune.ruletests import run_cases
 RULES = Path(__file__).parents[2] / "rules"
 ATTACK = RULES.parent / "src/tocsin/sources/demo/ssh_attack_as_auth0.ndjson"
 FILES = sorted(RULES.glob("*/*.yml"))
-NAMES = [file.stem for file in FILES]
+STEMS = [file.stem for file in FILES]
 LOGSOURCES = {
     "auth0": [{"product": "auth0"}],
     "frontegg": [{"product": "frontegg"}],
@@ -40,13 +40,24 @@ ATTACK_PROTECTION = {
     "gd_otp_rate_limit_exceed", "gd_recovery_rate_limit_exceed",
 }  # fmt: skip
 CATEGORIES = {"guessing", "stuffing", "mfa", "fraud", "token-theft", "probing", "tenant-change"}
+LONGEST = timedelta(hours=6)
+LONGEST_OF_FEW = timedelta(days=1)  # of a type that remembers failing groups alone
 TAG = re.compile(r"attack\.(t\d{4}(\.\d{3})?|[a-z]+(-[a-z]+)*)")
+
+
+def _documents(file: Path) -> list[dict[str, Any]]:
+    return list(yaml.safe_load_all(file.read_text()))
+
+
+# The rules that alert, each with its file: what a chain counts has no level.
+FILE_OF = {rule["name"]: file for file in FILES for rule in _documents(file) if "level" in rule}
+NAMES = [*FILE_OF]
 
 
 @pytest.fixture(scope="module")
 def written() -> dict[str, dict[str, Any]]:
-    """The rule that alerts of each file, as plain YAML, by file name: of a chain the first document."""
-    return {file.stem: _documents(file)[0] for file in FILES}
+    """The rules that alert, as plain YAML, by name."""
+    return {rule["name"]: rule for file in FILES for rule in _documents(file) if "level" in rule}
 
 
 def test_all_load_together_without_a_warning() -> None:
@@ -54,24 +65,27 @@ def test_all_load_together_without_a_warning() -> None:
 
     assert loaded.ruleset.warnings == ()
     assert loaded.ruleset.not_running == {}
-    assert len([rule for rule in loaded.ruleset.rules if rule.alerts]) == len(FILES) >= LEAST_RULES
+    assert {rule.rule.name for rule in loaded.ruleset.rules if rule.alerts} == {*NAMES}
+    assert len(NAMES) >= LEAST_RULES
 
 
-def test_ids_names_and_titles_are_unique_and_a_file_is_called_like_its_rule(
+def test_ids_names_and_titles_are_unique_and_a_file_is_called_like_its_first_rule(
     written: Mapping[str, Mapping[str, Any]],
 ) -> None:
-    assert {stem: rule["name"] for stem, rule in written.items()} == {name: name for name in NAMES}
+    assert [_documents(file)[0]["name"] for file in FILES] == STEMS
     every = [rule for file in FILES for rule in _documents(file)]
     assert len({str(UUID(rule["id"])) for rule in every}) == len(every)
-    assert len({rule["title"] for rule in written.values()}) == len(FILES)
+    assert len({rule["name"] for rule in every}) == len(every)
+    assert len({rule["title"] for rule in written.values()}) == len(NAMES)
 
 
-@pytest.mark.parametrize("file", FILES, ids=NAMES)
+@pytest.mark.parametrize("file", FILES, ids=STEMS)
 def test_what_a_chain_counts_is_called_after_it_and_alerts_of_nothing(file: Path) -> None:
-    for rule in _documents(file)[1:]:
-        assert rule["name"].startswith(f"{file.stem}_")
-        assert not {"level", "falsepositives"} & {*rule}
-        assert not {"alert", "tests"} & {*rule["tocsin"]}
+    alerting = tuple(f"{rule['name']}_" for rule in _documents(file) if "level" in rule)
+    for rule in (rule for rule in _documents(file) if "level" not in rule):
+        assert rule["name"].startswith(alerting)
+        assert "falsepositives" not in rule
+        assert not {"alert", "tests"} & {*rule.get("tocsin", {})}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -104,12 +118,14 @@ def test_a_rule_has_every_part(name: str, written: Mapping[str, Mapping[str, Any
     assert len(rule["tocsin"]["tests"]) >= 3
 
 
-@pytest.mark.parametrize("file", FILES, ids=NAMES)
+@pytest.mark.parametrize("file", FILES, ids=STEMS)
 def test_a_threshold_is_bounded_explained_and_argued(file: Path) -> None:
     for text in file.read_text().split("\n---\n"):
-        tocsin = yaml.safe_load(text)["tocsin"]
-        if "correlate" in tocsin:
-            _is_argued(text, tocsin)
+        document = yaml.safe_load(text)
+        if "correlate" in document.get("tocsin", {}):
+            _is_argued(text, document["tocsin"])
+        elif "params" in document.get("tocsin", {}):
+            _sets_what_is_argued(text, document)
 
 
 def _is_argued(text: str, tocsin: Mapping[str, Any]) -> None:
@@ -121,9 +137,28 @@ def _is_argued(text: str, tocsin: Mapping[str, Any]) -> None:
     if "gte" in tocsin["correlate"].get("condition", {}):
         assert tocsin["correlate"]["condition"]["gte"].removeprefix("$") in tocsin["params"]
         assert tocsin["correlate"]["timespan"] == "$window"
-        assert parse_duration(tocsin["params"]["window"]["default"]) <= timedelta(hours=6), (
-            "long windows cost memory"
-        )
+        longest = LONGEST_OF_FEW if tocsin["correlate"]["type"] == "value_ratio" else LONGEST
+        window = parse_duration(tocsin["params"]["window"]["default"])
+        assert window <= longest, "long windows cost memory"
+
+
+def _sets_what_is_argued(text: str, document: Mapping[str, Any]) -> None:
+    """The same of a correlation in Sigma's own form, whose params say what they set."""
+    assert re.search(r"\n    # .*\n(    # .*\n)*    condition: ", text), "a comment says where it comes from"
+    for knob in document["tocsin"]["params"].values():
+        assert knob["help"]
+        if "min" in knob:
+            assert knob["min"] < _default(knob, document) < knob["max"]
+
+
+def _default(knob: Mapping[str, Any], document: Mapping[str, Any]) -> Any:
+    """What a param is where no site says otherwise."""
+    found: Any = knob.get("default")
+    if "set" in knob:
+        found = document
+        for key in knob["set"].split("."):
+            found = found[key]
+    return found
 
 
 def test_every_attack_protection_code_has_a_rule() -> None:
@@ -142,14 +177,14 @@ def test_what_is_logged_once_an_hour_is_never_counted_by_attempts() -> None:
             assert not any(leaks & (m.codes or set()) for m in rule.matchers), rule.rule.name
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_the_tests_in_the_file_pass(name: str) -> None:
-    assert _mistaken(load([_file(name)])) == {}
+@pytest.mark.parametrize("file", FILES, ids=STEMS)
+def test_the_tests_in_the_file_pass(file: Path) -> None:
+    assert _mistaken(load([file])) == {}
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_tests_show_it_firing_and_quiet(name: str) -> None:
-    cases = [case for cases in load([_file(name)]).cases.values() for case in cases]
+def test_the_tests_show_it_firing_and_quiet(name: str, written: Mapping[str, Mapping[str, Any]]) -> None:
+    cases = load([_file(name)]).cases[written[name]["id"]]
 
     assert any(case.expect for case in cases)
     assert any(not case.expect for case in cases)
@@ -165,6 +200,7 @@ def _mistakes(text: str) -> Iterator[tuple[str, str]]:
 
 def _mistakes_of(text: str) -> Iterator[tuple[str, str]]:
     yield from _other_level(text)
+    yield from _other_bounds(text)
     for key, step in (("default", 1), ("default", -1)):
         found = re.search(rf"\b{key}: (\d+), min", text)
         if found:
@@ -173,7 +209,7 @@ def _mistakes_of(text: str) -> Iterator[tuple[str, str]]:
     for step in (0.01, -0.01) if share else ():
         yield f"failing {step:+}", text.replace(share[0], f"failing: {{default: {float(share[1]) + step:.2f}")
     found = re.search(r"window: {default: (\w+)", text)
-    if found is None and re.search(r"(?m)^correlation:", text):
+    if found is None and ("\nlevel: " not in text or re.search(r"(?m)^correlation:", text)):
         return  # what a chain counts has the windows
     key = "window: {default: " if found else "resolve_after: "
     found = found or re.search(r"resolve_after: (\w+)", text)
@@ -181,6 +217,21 @@ def _mistakes_of(text: str) -> Iterator[tuple[str, str]]:
     seconds = int(parse_duration(found[1]).total_seconds())
     for step in (-1,) if "bucket:" in text else (1, -1):  # triggers of buckets are whole buckets apart
         yield f"{key}{step:+}s", text.replace(found[0], f"{key}{seconds + step}s")
+
+
+def _other_bounds(text: str) -> Iterator[tuple[str, str]]:
+    """The same of a correlation in Sigma's own form."""
+    if not re.search(r"(?m)^ +\w+: {set: ", text):
+        return
+    bound = re.search(r"\b(gte|lt): (\d+)}", text)
+    assert bound
+    for step in (1, -1):
+        yield f"{bound[1]} {step:+}", text.replace(bound[0], f"{bound[1]}: {int(bound[2]) + step}}}")
+    span = re.search(r"timespan: (\w+)", text)
+    assert span
+    seconds = int(parse_duration(span[1]).total_seconds())
+    for step in (1, -1):
+        yield f"timespan {step:+}s", text.replace(span[0], f"timespan: {seconds + step}s")
 
 
 def _other_level(text: str) -> Iterator[tuple[str, str]]:
@@ -191,19 +242,19 @@ def _other_level(text: str) -> Iterator[tuple[str, str]]:
     yield "level", text.replace(level[0], f"level: {other}")
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_the_tests_in_the_file_notice_a_number_that_is_off_by_one(name: str, tmp_path: Path) -> None:
-    for what, text in _mistakes(_file(name).read_text()):
+@pytest.mark.parametrize("file", FILES, ids=STEMS)
+def test_the_tests_in_the_file_notice_a_number_that_is_off_by_one(file: Path, tmp_path: Path) -> None:
+    for what, text in _mistakes(file.read_text()):
         wrong = tmp_path / "wrong.yml"
         wrong.write_text(text)
         assert _mistaken(load([wrong])), f"{what} went unnoticed"
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_the_tests_in_the_file_notice_a_detection_that_matches_everything(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("file", FILES, ids=STEMS)
+def test_the_tests_in_the_file_notice_a_detection_that_matches_everything(file: Path, tmp_path: Path) -> None:
     wrong = tmp_path / "wrong.yml"
-    field = EVERYTHING[_file(name).parent.name]
-    texts = _file(name).read_text().split("\n---\n")
+    field = EVERYTHING[file.parent.name]
+    texts = file.read_text().split("\n---\n")
     wrong.write_text("\n---\n".join(_of_everything(text, field) for text in texts))
 
     assert _mistaken(load([wrong]))
@@ -221,7 +272,7 @@ def _of_everything(text: str, field: str) -> str:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_title_of_an_alert_renders_in_a_line(name: str) -> None:
-    (compiled,) = (rule for rule in load([_file(name)]).ruleset.rules if rule.alerts)
+    (compiled,) = (rule for rule in load([_file(name)]).ruleset.rules if rule.rule.name == name)
     group = dict.fromkeys(compiled.rule.group_by, "<group>")
 
     title = render(compile_template(compiled.rule.headline), {"score": 20, "group": group, "timespan": "10m"})
@@ -269,18 +320,23 @@ def test_the_readme_lists_every_rule_with_its_severity(written: Mapping[str, Map
 
     assert {name: level for name, _, _, level in lines} == {n: rule["level"] for n, rule in written.items()}
     for name, file, fires_at, _ in lines:
-        assert f"{_file(name).parent.name}/{name}" == file
-        params = [rule["tocsin"].get("params", {}) for rule in _documents(_file(name))]
-        for param in (param for some in params for param in some.values()):
-            assert str(param["default"]) in fires_at, name
+        assert f"{_file(name).parent.name}/{_file(name).stem}" == file
+        for rule in _counted_by(name):
+            for param in rule.get("tocsin", {}).get("params", {}).values():
+                assert str(_default(param, rule)) in fires_at, name
 
 
 def _file(name: str) -> Path:
-    return FILES[NAMES.index(name)]
+    return FILE_OF[name]
 
 
-def _documents(file: Path) -> list[dict[str, Any]]:
-    return list(yaml.safe_load_all(file.read_text()))
+def _counted_by(name: str) -> list[dict[str, Any]]:
+    """The rule, and what it counts, as deep as it goes."""
+    rules = {rule["name"]: rule for rule in _documents(_file(name))}
+    found = [rules[name]]
+    for rule in found:
+        found += [rules[counted] for counted in rule.get("correlation", {}).get("rules", ())]
+    return found
 
 
 def _detections(file: Path) -> list[dict[str, Any]]:
