@@ -187,7 +187,8 @@ class Reloader:
 def warming_until_ms(ruleset: RuleSet, states: Iterable[RuleState]) -> dict[str, int]:
     """By state: the last end (event time) of a window that may lack what came before the state began.
 
-    A correlation that counts others is whole one timespan after they are.
+    A correlation that counts others is whole one timespan after they are; `first_seen` once all that
+    it would still remember came after it began.
     """
     since = {state.state: state.since_ms for state in states if state.since_ms > NEVER_MS}
     until: dict[str, int] = {}
@@ -200,5 +201,6 @@ def warming_until_ms(ruleset: RuleSet, states: Iterable[RuleState]) -> dict[str,
         if began > NEVER_MS:
             # A window that its first member opens may be the rest of one that an event not seen opened.
             windows = 2 if spec.closes else 1
-            until[spec.state] = began + windows * rule.rule.timespan_ms
+            remembered_ms = spec.span_ms if rule.rule.type == "first_seen" else 0
+            until[spec.state] = began + max(windows * rule.rule.timespan_ms, remembered_ms)
     return until

@@ -18,7 +18,7 @@ from tocsin.model.rule_state import RuleState
 from tocsin.model.watermark import Watermarks
 from tocsin.reload import Changes, Refused, Reloader, load_of, reloader, signature_of
 from tocsin.reload.reloader import warming_until_ms
-from tocsin.rules.load import Loaded
+from tocsin.rules.load import Loaded, load_rules
 from tocsin.settings import Settings, shipped
 from tocsin.state.evidence import MemoryEvidence
 from tocsin.state.rule_states import MemoryRuleStates
@@ -406,3 +406,16 @@ def test_windows_that_their_first_member_opens_are_warming_for_two_of_them(
     [state] = [rule.correlation.spec.state for rule in ruleset.rules if rule.correlation]
 
     assert warming_until_ms(ruleset, [RuleState(state, 7)]) == {state: 7 + spans * 60_000}
+
+
+def test_what_is_new_is_warming_until_all_that_is_remembered_came_since(tmp_path: Path) -> None:
+    file = tmp_path / "new.yml"
+    file.write_text(
+        "title: New\nname: new\nlogsource: {product: auth0}\n"
+        "detection: {login: {data.type: s}, condition: login}\nlevel: low\n"
+        "tocsin: {correlate: {type: first_seen, field: data.ip, group-by: [data.user_id], remember: 30d}}\n"
+    )
+    ruleset = load_rules([file])
+    [state] = [rule.correlation.spec.state for rule in ruleset.rules if rule.correlation]
+
+    assert warming_until_ms(ruleset, [RuleState(state, 7)]) == {state: 7 + 30 * 86_400_000}
