@@ -73,6 +73,36 @@ def test_evidence_of_a_change_holds_what_came_up_to_it_and_no_more() -> None:
     assert raised.alert.evidence.events == ["e10", "e20"]
 
 
+def test_an_alert_says_what_the_event_at_its_first_trigger_showed() -> None:
+    alerts = _alerts()
+    opened, *_ = _fold(alerts, (50, 3.0, "bob"), (60, 4.0, "cy"))
+    assert (opened.alert.trigger, _only(alerts).trigger) == ({"data.user_name": "bob"},) * 2
+
+    _fold(alerts, (20, 3.0, "late"))
+    assert _only(alerts).trigger == {"data.user_name": "late"}
+
+
+def test_of_two_episodes_that_are_one_the_earlier_says_what_its_first_event_showed() -> None:
+    alerts = _alerts()
+    _fold(alerts, (300, 3.0, "second"))
+    _fold(alerts, (150, 3.0, "first"))
+    assert len(alerts.find()) == 2
+
+    _fold(alerts, (225, 3.0, "between"))
+
+    (alert,) = [alert for alert in alerts.find() if alert.merged_into is None]
+    assert (alert.started_ms, alert.trigger) == (150, {"data.user_name": "first"})
+
+
+def test_where_no_event_is_kept_of_the_first_trigger_nothing_is_said_of_it() -> None:
+    alerts = MemoryAlerts(lambda *_: Sightings([5], ["e5"], [["ann"], ["A.example"]]))
+    trigger = Triggers(RULE, "acme", "a.example", [(10, 3.0)], [], READERS, state="s")
+
+    (opened, *_) = alerts.fold([trigger], now=NOW)
+
+    assert opened.alert.trigger == {}
+
+
 def test_evidence_of_an_opening_begins_with_what_the_group_was_seen_with_before() -> None:
     before = Sightings([1, 10], ["e1", "e10"], [["zoe", "ann"], ["a.EXAMPLE", "A.example"]])
     alerts = MemoryAlerts(lambda *_: before)

@@ -125,6 +125,7 @@ def headline_facts(alert: Alert) -> Facts:
     return {
         "score": score_text(alert) if alert.floor else _plain_number(alert.score),
         "group": {field: clean(value) for field, value in alert.group.items()},
+        "trigger": {field: clean(value) for field, value in alert.trigger.items()},
         "severity": str(alert.severity),
         "rule": clean(alert.rule),
         "timespan": _timespan(alert),

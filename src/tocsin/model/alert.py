@@ -53,10 +53,10 @@ class Alert(msgspec.Struct, kw_only=True):
     `fingerprint` names the (tenant, rule, group); `id` the episode, and never changes. `score` is
     the episode's highest so far; `floor` says that it counted at least that many. `warming`: some of
     its windows began before the rule's state did, so what happened earlier may be missing in them.
-    `fired_ms` is the trigger at which it fired (None while the rule's `for` has not passed: nobody is
-    told of it).
-    `found_ms` is the wall time at which it was found. `merged_into` names the episode that a late
-    event made this one a part of.
+    `trigger` is what the event at the first trigger showed, by context field; what it did not show, or
+    what is kept of no event, is left out. `fired_ms` is the trigger at which it fired (None while the
+    rule's `for` has not passed: nobody is told of it). `found_ms` is the wall time at which it was found.
+    `merged_into` names the episode that a late event made this one a part of.
     """
 
     id: str
@@ -77,6 +77,7 @@ class Alert(msgspec.Struct, kw_only=True):
     found_ms: int = 0
     merged_into: str | None = None
     group: dict[str, str] = msgspec.field(default_factory=dict)
+    trigger: dict[str, str] = msgspec.field(default_factory=dict)
     labels: dict[str, str] = msgspec.field(default_factory=dict)
     annotations: dict[str, str] = msgspec.field(default_factory=dict)
     evidence: Evidence = msgspec.field(default_factory=Evidence)
@@ -191,6 +192,7 @@ def as_record(alert: Alert, title: str) -> dict[str, Any]:
         "title": title,
         "severity": alert.severity,
         "group": alert.group,
+        "trigger": alert.trigger,
         "score": int(alert.score) if alert.score == int(alert.score) else alert.score,
         "started_at": iso(alert.started_ms),
         "last_at": iso(alert.last_ms),

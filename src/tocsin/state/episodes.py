@@ -17,7 +17,7 @@ import msgspec
 
 from tocsin.model.alert import Alert, Change, ChangeKind, Sightings, Triggers, ascending
 from tocsin.model.rule import severity_rank
-from tocsin.state.opening import opened
+from tocsin.state.opening import opened, shown_at
 from tocsin.state.tally import Tally
 
 Recall = Callable[[Triggers, int, int], Sightings]  # evidence of a trigger's group inside [from, to]
@@ -60,6 +60,8 @@ class Episode:
     def absorb(self, other: Episode) -> None:
         """Take over what another episode was, now that both are one."""
         alert, gone = self.alert, other.alert
+        if gone.started_ms < alert.started_ms:
+            alert.trigger = gone.trigger
         alert.started_ms = min(alert.started_ms, gone.started_ms)
         alert.last_ms = max(alert.last_ms, gone.last_ms)
         alert.score = max(alert.score, gone.score)
@@ -172,7 +174,9 @@ class Folder:
             alert.last_ms = at_ms
             if alert.status == "resolved":  # a trigger older than the watermark that resolved it
                 alert.status, alert.resolved_ms = "firing", None
-        alert.started_ms = min(alert.started_ms, at_ms)
+        if at_ms < alert.started_ms:
+            alert.started_ms = at_ms
+            alert.trigger = shown_at(at_ms, self._seen(triggers, at_ms, at_ms), triggers.rule.context)
         alert.floor |= triggers.floor
         alert.warming |= at_ms <= triggers.warming_until_ms
         if score > alert.score:

@@ -10,6 +10,7 @@ import msgspec
 from tocsin.clock import MS, format_duration, to_ms
 from tocsin.model.alert import Alert, Sightings, Triggers, alert_id, fingerprint
 from tocsin.model.event import as_text
+from tocsin.state.tally import VALUE_CHARACTERS
 
 # What a group field names, by the last part of its path (`name` and `id` also by what they are of); the
 # first kind that a group has is who it is about.
@@ -42,6 +43,7 @@ def opened(triggers: Triggers, at_ms: int, score: float, window: Sightings, foun
         warming=at_ms <= triggers.warming_until_ms,
         found_ms=to_ms(found_at),
         group=group,
+        trigger=shown_at(at_ms, window, rule.context),
         labels={**rule.labels, **own},
         annotations={
             "headline": rule.headline or rule.title,
@@ -53,6 +55,14 @@ def opened(triggers: Triggers, at_ms: int, score: float, window: Sightings, foun
             "params": msgspec.json.encode(dict(rule.params)).decode(),
         },
     )
+
+
+def shown_at(at_ms: int, window: Sightings, context: Sequence[str]) -> dict[str, str]:
+    """What the last event of a window showed, by context field, if it was at that instant."""
+    if not window.times_ms or window.times_ms[-1] != at_ms:
+        return {}
+    texts = {field: as_text(column[-1]) for field, column in zip(context, window.columns, strict=False)}
+    return {field: text[:VALUE_CHARACTERS] for field, text in texts.items() if text}
 
 
 def _shown(triggers: Triggers, window: Sightings) -> dict[str, str]:

@@ -41,6 +41,7 @@ def make_alert(number: int = 0, **more: Any) -> Alert:
         "fired_ms": START_MS,
         "found_ms": START_MS,
         "group": {"data.ip": "24.151.103.17"},
+        "trigger": {"data.user_name": "root@example.com"},
         "labels": {"rule": "failed_logins_from_ip", "tenant": "acme", "entity": "ip:24.151.103.17"},
         "annotations": {
             "headline": '{{ score }} failed logins from {{ group["data.ip"] }} in {{ timespan }}',

@@ -306,6 +306,10 @@ def test_a_param_that_is_misspelt_where_it_is_used_is_not_told_as_unused(tmp_pat
             'the title names a param "treshold"; did you mean "threshold"?'
         ]),
         ("{title: '{{ score }} {{ group[\"data.ip\"] }} {{ params.threshold }} {{ timespan }}'}", []),
+        ("{title: '{{ trigger[\"data.ip\"] }}', context: [data.ip]}", []),
+        ("{title: '{{ trigger[\"data.user_name\"] }}', context: [data.ip]}", [
+            'the title names trigger["data.user_name"]; write data.user_name in the alert\'s context, too'
+        ]),
         ("{title: '{% for f, v in group.items() %}{{ f }} {{ v }}{% endfor %}'}", []),
     ],
 )  # fmt: skip

@@ -7,7 +7,7 @@ import pytest
 from tocsin.rules.lints.headline import NAMES, USUAL
 from tocsin.sandbox import compile_template
 
-PLAIN = [name for name in NAMES if name not in ("group", "params")]
+PLAIN = [name for name in NAMES if name not in ("group", "trigger", "params")]
 
 
 @pytest.mark.parametrize(

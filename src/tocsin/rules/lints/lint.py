@@ -109,7 +109,8 @@ def _counts(spec: CorrelationSpec) -> bool:
 def _headline(doc: DetectionDoc | CorrelationDoc, spec: CorrelationSpec | None) -> None:
     group = spec.group_by if spec else doc.extension.alert.key
     mark = _mark_at(doc.root, "tocsin", "alert", "title")
-    for told in headline_told(doc.extension.alert.title, group, doc.extension.params):
+    alert = doc.extension.alert
+    for told in headline_told(alert.title, group, alert.context, doc.extension.params):
         doc.problems.warning(mark, told)
 
 

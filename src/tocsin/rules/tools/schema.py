@@ -132,7 +132,10 @@ def _alert() -> Schema:
         },
         required=["gte", "is"],
     )
-    title = "The alert's headline, a template: {{ score }}, {{ group['data.ip'] }}, {{ timespan }}."
+    title = (
+        "The alert's headline, a template: {{ score }}, {{ group['data.ip'] }}, {{ timespan }}, "
+        "{{ trigger['data.user_name'] }} (what its first event showed of a context field)."
+    )
     return _closed(
         {
             "title": _told(title, {"type": "string", "maxLength": LONGEST_TITLE}),
