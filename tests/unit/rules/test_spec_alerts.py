@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -35,10 +36,17 @@ def _alerts() -> MemoryAlerts:
 
 
 def _fold(
-    alerts: MemoryAlerts, *times_ms: int, rule: Rule = RULE, tenant: str = "acme", group: str = "g"
+    alerts: MemoryAlerts,
+    *times_ms: int,
+    rule: Rule = RULE,
+    tenant: str = "acme",
+    group: str = "g",
+    now: datetime = START,
+    **said: Any,
 ) -> list[Change]:
     events = [Event(id=f"e{at}", time_ms=at) for at in times_ms]
-    return alerts.fold([Triggers(rule, tenant, group, [(at, 1.0) for at in times_ms], events)], now=START)
+    triggers = Triggers(rule, tenant, group, [(at, 1.0) for at in times_ms], events, **said)
+    return alerts.fold([triggers], now=now)
 
 
 def _told(changes: list[Change]) -> list[tuple[str, int]]:
@@ -103,6 +111,23 @@ def test_an_alert_that_became_part_of_another_is_told_once() -> None:
     assert _told(alerts.close("acme", 10_000)) == [("resolved", 300)]
 
 
+@pytest.mark.parametrize(("first_ms", "second_ms"), [(0, 200), (200, 0)])
+def test_of_two_alerts_that_are_one_the_one_that_was_opened_first_lives(
+    first_ms: int, second_ms: int
+) -> None:
+    alerts = _alerts()
+    _fold(alerts, first_ms)
+    (first,) = alerts.find()
+    _fold(alerts, second_ms, now=START + timedelta(seconds=1))
+
+    _fold(alerts, 100, now=START + timedelta(seconds=2))
+
+    (alive,) = [alert for alert in alerts.find() if alert.merged_into is None]
+    assert alive.id == first.id
+    assert (alive.started_ms, alive.last_ms) == (0, 200)
+    assert {alert.merged_into for alert in alerts.find() if alert.id != alive.id} == {first.id}
+
+
 def test_of_an_alert_that_never_fired_nobody_is_told_that_it_became_part_of_another() -> None:
     alerts = _alerts()
     _fold(alerts, 0, 50, rule=LASTING)
@@ -110,6 +135,45 @@ def test_of_an_alert_that_never_fired_nobody_is_told_that_it_became_part_of_anot
 
     assert _told(_fold(alerts, 150, rule=LASTING)) == []
     assert (_only(alerts).started_ms, _only(alerts).last_ms) == (0, 250)
+
+
+SAID: dict[str, dict[str, Any]] = {
+    "late": {"late_before_ms": 1_000},
+    "floor": {"floor": True},
+    "warming": {"warming_until_ms": 1_000},
+}
+
+
+@pytest.mark.parametrize("mark", SAID)
+@pytest.mark.parametrize(("before", "after"), [(0, 200), (200, 0)])
+def test_what_is_said_of_an_alert_is_said_of_what_it_became_part_of(
+    mark: str, before: int, after: int
+) -> None:
+    alerts = _alerts()
+    _fold(alerts, before)
+    _fold(alerts, after, now=START + timedelta(seconds=1), **SAID[mark])
+
+    _fold(alerts, 100, now=START + timedelta(seconds=2))
+
+    (alive,) = [alert for alert in alerts.find() if alert.merged_into is None]
+    assert getattr(alive, mark)
+
+
+@pytest.mark.parametrize("mark", SAID)
+@pytest.mark.parametrize("times_ms", [(500,), (550,), (450,), (520, 540, 560)])
+def test_what_is_said_of_a_trigger_is_said_of_the_alert_that_it_prolongs(
+    mark: str, times_ms: tuple[int, ...]
+) -> None:
+    alerts = _alerts()
+    if times_ms != (500,):
+        _fold(alerts, 500)
+        assert not getattr(_only(alerts), mark)
+
+    _fold(alerts, *times_ms, **SAID[mark])
+    assert getattr(_only(alerts), mark)
+
+    _fold(alerts, 580)
+    assert getattr(_only(alerts), mark)
 
 
 # `for` --------------------------------------------------------------------------------------------------
