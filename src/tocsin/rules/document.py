@@ -9,11 +9,20 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
 import msgspec
 import yaml
+from yaml.events import (
+    AliasEvent,
+    MappingEndEvent,
+    MappingStartEvent,
+    NodeEvent,
+    ScalarEvent,
+    SequenceEndEvent,
+)
 
 from tocsin.rules.problems import Mark, Problems
 from tocsin.rules.yaml_mistakes import told_of
@@ -181,7 +190,7 @@ class _Reader:
     def documents(self) -> Iterator[Node]:
         """Each as soon as it is read in full; without those that an alias or a tag makes unreadable."""
         while (event := self._next()) is not None:
-            if isinstance(event, yaml.NodeEvent):
+            if isinstance(event, NodeEvent):
                 self._is_lost = False
                 node = self._node(event, 0)
                 if not self._is_lost:
@@ -189,12 +198,12 @@ class _Reader:
 
     def _node(self, event: Any, depth: int) -> Node:
         kind = type(event)  # not isinstance(): it is asked for every word of a file
-        if kind is yaml.ScalarEvent:
+        if kind is ScalarEvent:
             return self._scalar(event)
-        if kind is yaml.AliasEvent:
+        if kind is AliasEvent:
             return self._alias(event)
         self._check(event, depth)
-        return self._table(event, depth) if kind is yaml.MappingStartEvent else self._items(event, depth)
+        return self._table(event, depth) if kind is MappingStartEvent else self._items(event, depth)
 
     def _scalar(self, event: Any) -> Scalar:
         if event.tag is not None:
@@ -207,25 +216,25 @@ class _Reader:
 
     def _items(self, event: Any, depth: int) -> Items:
         found: list[Node] = []
-        while type(member := self._next()) is not yaml.SequenceEndEvent:
+        while type(member := self._next()) is not SequenceEndEvent:
             found.append(self._node(member, depth + 1))
         return Items(tuple(found), _mark(event.start_mark))
 
     def _table(self, event: Any, depth: int) -> Table:
         entries: dict[str, Entry] = {}
-        while type(member := self._next()) is not yaml.MappingEndEvent:
+        while type(member := self._next()) is not MappingEndEvent:
             key = self._key(member, depth + 1)
             node = self._node(self._next(), depth + 1)
             if key.text in entries:
                 self._refuse_second(key, entries[key.text])
             else:
-                entries[key.text] = Entry(key.mark, node)
+                entries[sys.intern(key.text)] = Entry(key.mark, node)  # a few words, in every file again
         return Table(entries, _mark(event.start_mark), bool(event.flow_style))
 
     def _key(self, event: Any, depth: int) -> Scalar:
-        if type(event) is yaml.AliasEvent:
+        if type(event) is AliasEvent:
             return self._alias(event)
-        if type(event) is not yaml.ScalarEvent:
+        if type(event) is not ScalarEvent:
             self._check(event, depth)
             self._stop(event, "a key must be text; put text that begins with { or [ in quotes")
         return self._scalar(event)

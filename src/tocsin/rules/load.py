@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -100,17 +101,12 @@ def load(
 
 
 def _files(paths: Sequence[Path], told: list[Problems]) -> list[Path]:
-    found: dict[Path, Path] = {}
+    found: dict[Path, Path] = {}  # by where they really are
     empty: list[Problems] = []
     for path in paths:
-        if path.is_dir():
-            within = sorted(
-                file for file in path.rglob("[!.]*") if file.suffix in SUFFIXES and file.is_file()
-            )
-        else:
-            within = [path]
-        for file in within:
-            found.setdefault(file.resolve(), file)
+        within = _files_in(path) if path.is_dir() else [(path, path.resolve())]
+        for file, real in sorted(within, key=lambda one: one[0].parts):
+            found.setdefault(real, file)
         if not within:
             empty.append(Problems(path.as_posix()))
     for problems in empty:
@@ -119,6 +115,34 @@ def _files(paths: Sequence[Path], told: list[Problems]) -> list[Path]:
         note(_START, f"the folder holds no rule; rules are {' and '.join(SUFFIXES)} files")
     told += empty
     return list(found.values())
+
+
+def _files_in(folder: Path) -> list[tuple[Path, Path]]:
+    """The rule files of a folder and of those in it, each with where it really is."""
+    found: list[tuple[Path, Path]] = []
+    left = [(folder, folder.resolve())]
+    while left:
+        within, real = left.pop()
+        for entry in _entries(within):
+            file, place = within / entry.name, real / entry.name
+            if entry.is_dir(follow_symlinks=False):
+                left.append((file, place))
+            elif not entry.name.endswith(SUFFIXES) or entry.name[0] == ".":
+                continue
+            elif entry.is_file(follow_symlinks=False):
+                found.append((file, place))
+            elif file.is_file():
+                found.append((file, file.resolve()))
+    return found
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    """What a folder holds: nothing, if it may not be read."""
+    try:
+        with os.scandir(folder) as entries:
+            return list(entries)
+    except PermissionError:
+        return []
 
 
 def _read(path: Path, problems: Problems, site: Overlay, unread: Unread) -> list[Doc]:

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 from msgspec.structs import replace
 
-from tocsin.clock import parse_duration
 from tocsin.rules.document import OPEN, Entry, Items, Node, Scalar, Table
+from tocsin.rules.durations import duration_ms
 from tocsin.rules.problems import Mark, Problems, did_you_mean
 from tocsin.rules.section import Section, replaced
 
@@ -217,7 +217,7 @@ def _measure(scalar: Scalar | None) -> float | None:
     if isinstance(scalar.value, int | float):
         return scalar.value
     try:
-        return parse_duration(scalar.text).total_seconds()
+        return duration_ms(scalar.text) / 1_000
     except ValueError:
         return None
 
@@ -267,7 +267,7 @@ def _left_open(name: str, mark: Mark) -> Scalar:
 
 
 def _substituted_scalar(scalar: Scalar, params: Mapping[str, Param], problems: Problems) -> Node:
-    reference = REFERENCE.fullmatch(scalar.text)
+    reference = REFERENCE.fullmatch(scalar.text) if scalar.text[:1] == "$" else None
     if reference is None:
         return scalar
     param = params.get(reference[1])

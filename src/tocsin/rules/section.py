@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from tocsin.clock import MS, parse_duration
 from tocsin.rules.document import Entry, Items, Node, Scalar, Table
-from tocsin.rules.durations import duration_meant
+from tocsin.rules.durations import duration_meant, duration_ms
 from tocsin.rules.problems import Mark, Problems, did_you_mean
 from tocsin.rules.yaml_mistakes import spaceless
 
@@ -66,8 +65,12 @@ class Section:
 
     def text(self, key: str, default: str = "") -> str:
         """Text, as written."""
-        node = self.scalar(key)
-        return default if node is None else node.text
+        node = self.node(key)
+        if isinstance(node, Scalar):
+            return node.text
+        if node is not None:
+            self.scalar(key)  # which says what is wrong
+        return default
 
     def flag(self, key: str, *, default: bool = False) -> bool:
         """`true` or `false`."""
@@ -90,7 +93,7 @@ class Section:
         if node is None:
             return None
         try:
-            return parse_duration(node.text) // MS
+            return duration_ms(node.text)
         except ValueError as exc:
             meant = duration_meant(node.text)
             self.wrong(key, f"{key}: {exc}{f'; here {meant}' if meant else ''}")
@@ -98,7 +101,7 @@ class Section:
 
     def texts(self, key: str) -> tuple[str, ...]:
         """A list of texts, or one text."""
-        return tuple(scalar.text for scalar in self.scalars(key))
+        return tuple([scalar.text for scalar in self.scalars(key)])
 
     def scalars(self, key: str) -> tuple[Scalar, ...]:
         """A list of single values, or one."""
@@ -107,8 +110,10 @@ class Section:
             return ()
         if isinstance(node, Scalar):
             return (node,)
-        if isinstance(node, Items) and all(isinstance(item, Scalar) for item in node.items):
-            return tuple(item for item in node.items if isinstance(item, Scalar))
+        if isinstance(node, Items):
+            found = tuple([item for item in node.items if isinstance(item, Scalar)])
+            if len(found) == len(node.items):
+                return found
         self.wrong(key, f"{key} must be a list of texts{_shape(node)}")
         return ()
 
@@ -129,10 +134,10 @@ class Section:
         node = self.node(key)
         if node is None:
             return []
-        if isinstance(node, Items) and all(isinstance(item, Table) for item in node.items):
-            return [
-                Section(item, name or key, self.problems) for item in node.items if isinstance(item, Table)
-            ]
+        if isinstance(node, Items):
+            found = [item for item in node.items if isinstance(item, Table)]
+            if len(found) == len(node.items):
+                return [Section(item, name or key, self.problems) for item in found]
         shape = "; this is one map, put it in a list: [{…}]" if isinstance(node, Table) else _shape(node)
         self.wrong(key, f"{key} must be a list of maps{shape}")
         return []

@@ -34,12 +34,14 @@ class Clause(NamedTuple):
 class Detection:
     """A compiled detection. `not_running` says why it cannot run; empty when it does.
 
-    `clauses` are what its tree was made of: its own document first, then its filters'. `steps` are
-    the trees of its correlation's steps, each narrowed by the whole.
+    `codes` are those of the events that can match; None where any can. `clauses` are what its tree
+    was made of: its own document first, then its filters'. `steps` are the trees of its
+    correlation's steps, each narrowed by the whole.
     """
 
     doc: DetectionDoc
     tree: Tree
+    codes: Codes | None
     clauses: tuple[Clause, ...]
     not_running: str = ""
     steps: tuple[Tree, ...] = ()
@@ -48,12 +50,7 @@ class Detection:
     def fields(self) -> frozenset[str]:
         """The top-level fields that its tests read."""
         trees = (self.tree, *self.steps)
-        return frozenset(field for tree in trees for test in tests_of(tree) for field in test.fields)
-
-    @property
-    def codes(self) -> Codes | None:
-        """The codes of the events that can match; None where any can."""
-        return _codes_of(self.tree, self.doc.vocabulary)
+        return frozenset().union(*[test.fields for tree in trees for test in tests_of(tree)])
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -72,11 +69,14 @@ class Detection:
         self, group_by: Sequence[str] = (), value: Sequence[str] = (), *, step: int | None = None
     ) -> Matcher:
         """What the engine runs, with the fields to group by and to count; of one step, or of the whole."""
-        product = self.doc.product
-        codes, matches = _asked(self.tree if step is None else self.steps[step], self.doc.vocabulary)
+        if step is None:
+            codes, matches = self.codes, _asked(self.tree, self.doc.vocabulary)
+        else:
+            tree = self.steps[step]
+            codes, matches = _codes_of(tree, self.doc.vocabulary), _asked(tree, self.doc.vocabulary)
         return Matcher(
             name=self.doc.meta.label,
-            product=product,
+            product=self.doc.product,
             codes=codes,
             matches=matches,
             group_by=self.readers(group_by),
@@ -88,12 +88,10 @@ def _codes_of(tree: Tree, vocabulary: Vocabulary) -> Codes | None:
     return narrowed(tree, vocabulary.product).codes if vocabulary.ecs else codes_of(tree)
 
 
-def _asked(tree: Tree, vocabulary: Vocabulary) -> tuple[Codes | None, Predicate | None]:
-    """The codes of the events that can match, and what is asked of these (None: nothing more)."""
-    if not vocabulary.ecs:
-        return codes_of(tree), predicate(tree)
-    told = narrowed(tree, vocabulary.product)
-    return told.codes, told.predicate(predicate(tree))
+def _asked(tree: Tree, vocabulary: Vocabulary) -> Predicate | None:
+    """What is asked of the events of the tree's codes (None: nothing more)."""
+    asked = predicate(tree)
+    return narrowed(tree, vocabulary.product).predicate(asked) if vocabulary.ecs else asked
 
 
 def readers(fields: Sequence[str], vocabulary: Vocabulary) -> tuple[Reader, ...]:
@@ -139,10 +137,11 @@ def compile_detection(
     unseen = check_route(doc)
     reason = scope.refused[0] if scope.refused else unseen
     whole = all_of(known)
-    if _codes_of(whole, doc.vocabulary) == frozenset():
+    codes = _codes_of(whole, doc.vocabulary)
+    if codes == frozenset():
         doc.problems.warning(doc.meta.mark, "no event can match: no event code is all that is asked of it")
     _warn_of_names(doc)
-    return Detection(doc, whole, (Clause(doc, scope), *filtering), reason, sorting)
+    return Detection(doc, whole, codes, (Clause(doc, scope), *filtering), reason, sorting)
 
 
 def _warn_of_names(doc: DetectionDoc) -> None:

@@ -130,24 +130,22 @@ def _values(key: str, node: Node, scope: Scope) -> tuple[Scalar, ...] | None:
             if not items:
                 scope.problems.error(node.mark, f'"{key}" has no value; write one, or null for "absent"')
                 return None
-            found = [_single(key, item, scope) for item in items]
-            known = tuple(scalar for scalar in found if scalar is not None)
-            return known if len(known) == len(found) else None
+            found = tuple([item for item in items if isinstance(item, Scalar)])
+            for item in items if len(found) < len(items) else ():
+                _refuse(key, item, scope)
+            return found if len(found) == len(items) else None
         case Table():
             _refuse_map(key, node, scope)
             return None
 
 
-def _single(key: str, node: Node, scope: Scope) -> Scalar | None:
+def _refuse(key: str, node: Node, scope: Scope) -> None:
+    """Note a list or map among the values of an item."""
     match node:
-        case Scalar():
-            return node
         case Items(mark=mark):
             scope.problems.error(mark, f'a list within the values of "{key}"; write one list')
-            return None
         case Table():
             _refuse_map(key, node, scope)
-            return None
 
 
 def _refuse_map(key: str, table: Table, scope: Scope) -> None:
