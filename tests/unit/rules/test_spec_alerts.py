@@ -201,6 +201,28 @@ def test_of_an_alert_that_never_fired_nobody_is_told_that_it_is_over() -> None:
     assert alerts.close("acme", 10_000) == []
 
 
+def test_a_late_event_that_prolongs_an_alert_that_was_over_lets_it_fire_again_until_it_is_over_again() -> (
+    None
+):
+    alerts = _alerts()
+    _fold(alerts, 0)
+    assert _told(alerts.close("acme", 101)) == [("resolved", 100)]
+
+    _fold(alerts, 60)
+
+    assert (_only(alerts).status, _only(alerts).resolved_ms) == ("firing", None)
+    assert alerts.close("acme", 160) == []
+    assert _told(alerts.close("acme", 161)) == [("resolved", 160)]
+
+
+def test_an_alert_ends_when_it_was_quiet_for_longer_than_its_quiet_time() -> None:
+    alerts = _alerts()
+    _fold(alerts, 0, 90)
+
+    assert alerts.close("acme", 190) == []
+    assert _told(alerts.close("acme", 191)) == [("resolved", 190)]
+
+
 # Late events --------------------------------------------------------------------------------------------
 
 
