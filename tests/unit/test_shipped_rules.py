@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import pytest
 import yaml
 
+from tocsin.alerts.headline import title as title_of
 from tocsin.catalog import codes
 from tocsin.clock import parse_duration
 from tocsin.model.alert import Alert, ChangeKind
@@ -275,11 +277,33 @@ def test_the_title_of_an_alert_renders_in_a_line(name: str) -> None:
     (compiled,) = (rule for rule in load([_file(name)]).ruleset.rules if rule.rule.name == name)
     group = dict.fromkeys(compiled.rule.group_by, "<group>")
 
-    title = render(compile_template(compiled.rule.headline), {"score": 20, "group": group, "timespan": "10m"})
+    facts = {"score": 20, "group": group, "timespan": "10m", "trigger": {}}
+    title = render(compile_template(compiled.rule.headline), facts)
 
     assert title.count("<group>") == len(group)
     assert len(title) <= 90
     assert "{" not in title
+
+
+@pytest.mark.parametrize(
+    ("name", "usual", "new", "shown"),
+    [
+        ("new_country_for_user", {"location_info": {"country_code": "ES"}},
+         {"location_info": {"country_code": "BR"}}, "auth0|1 logged in from a new country: BR"),
+        ("new_device_for_user", {"user_agent": "Firefox 144 / macOS"}, {"user_agent": "Chrome 142 / Windows"},
+         "auth0|1 logged in with a new device: Chrome 142 / Windows"),
+    ],
+)  # fmt: skip
+def test_what_is_new_is_named_in_the_title(
+    name: str, usual: dict[str, Any], new: dict[str, Any], shown: str
+) -> None:
+    days = [f"2026-01-{day:02}T12:00:00.000Z" for day in range(1, 19)]
+    records = [{"log_id": day, "date": day, "type": "s", "user_id": "auth0|1", **usual} for day in days]
+    records[-1] |= new
+
+    (alert,) = _opened(load([_file(name)]), b"\n".join(map(msgspec.json.encode, records)))
+
+    assert title_of(alert) == shown
 
 
 def test_the_recorded_attack_is_named_without_flooding() -> None:
