@@ -132,7 +132,8 @@ def _print(made: Made, rows: Sequence[Row]) -> None:
         for row in rows
     ]
     about = " + ".join(made.compiled.rule.group_by) or "groups"
-    print_table((*names, "", "alerts", "a day", about, "first", "last"), told, empty="no candidates")
+    columns = (*names, "", "alerts", "a day", about, "first", "last")
+    print_table(columns, told, empty="no candidates", spare=("first", "last"))
 
 
 def _is_now(made: Made, row: Row) -> bool:
