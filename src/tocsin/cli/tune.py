@@ -27,6 +27,7 @@ from tocsin.rules.made import Made
 from tocsin.rules.problems import did_you_mean
 from tocsin.rules.spec import FilterDoc
 from tocsin.tune.candidates import combinations, overlay_of
+from tocsin.tune.knobs import knobs_of, overlays, shortest
 from tocsin.tune.sweep import Candidate, Row, Sweep
 
 NOW = "now"
@@ -57,10 +58,17 @@ def tune(  # noqa: PLR0917 - a command's options are its parameters
     files, paths = sorted_out([*(events or []), *(more or [])], rules)
     loaded = site_rules(paths, config, overlay)
     made = _named(rule, loaded.made)
+    knobs = knobs_of(made)
+    params = {name: knob.param for name, knob in knobs.items()}
     candidates = [
-        Candidate(values, _tried(made, loaded, values, config, overlay))
-        for values in combinations(made.doc.extension.params, param or [], _threshold_param(made))
+        Candidate(
+            values,
+            _tried(made, loaded, overlays(values, knobs), config, overlay),
+            tuple(f"{name}={text}" for name, text in values.items() if knobs[name].counted),
+        )
+        for values in combinations(params, shortest(param or [], made, knobs), _threshold_param(made))
     ]
+    _say_who_is_told(made, loaded.made)
     sweep = Sweep(candidates, lateness=duration(allowed_lateness, "--allowed-lateness"))
     spare_the_collector()
     reading = Reading(files, sweep.ruleset, "tune")
@@ -80,11 +88,14 @@ def tune(  # noqa: PLR0917 - a command's options are its parameters
 
 
 def _tried(
-    made: Made, loaded: Loaded, values: Mapping[str, str], config: Path | None, overlay: Path | None
+    made: Made,
+    loaded: Loaded,
+    values: Mapping[str, Mapping[str, str]],
+    config: Path | None,
+    overlay: Path | None,
 ) -> Made:
     """The rule with these params, of its own files alone: so that hundreds of them load in no time."""
-    written = made.doc.meta.written_id or made.doc.meta.label
-    tried = site_rules(_files(made, loaded), config, overlay, tried=overlay_of(written, values))
+    tried = site_rules(_files(made, loaded), config, overlay, tried=overlay_of(values))
     return _named(made.compiled.rule.name, tried.made)
 
 
@@ -104,6 +115,20 @@ def _named(name: str, made: Sequence[Made]) -> Made:
     raise TuneError(
         f'no rule is called "{name}"; {did_you_mean(name, [one.compiled.rule.name for one in made])}'
     )
+
+
+def _say_who_is_told(made: Made, rules: Sequence[Made]) -> None:
+    """Of a rule that only others count: nobody is told of the alerts in its rows."""
+    name = made.compiled.rule.name
+    parents = [
+        one.compiled.rule.name for one in rules if any(child.doc is made.doc for child in one.children)
+    ]
+    if parents and not made.compiled.alerts:
+        typer.echo(
+            f"{name} only feeds {' and '.join(parents)}: nobody is told of what it finds alone; "
+            f"tocsin tune {parents[0]} takes its params, and counts what would be told",
+            err=True,
+        )
 
 
 def _files(made: Made, loaded: Loaded) -> list[Path]:
@@ -137,8 +162,8 @@ def _print(made: Made, rows: Sequence[Row]) -> None:
 
 
 def _is_now(made: Made, row: Row) -> bool:
-    params = made.doc.extension.params
-    return all(", ".join(params[name].texts) == value for name, value in row.values.items())
+    knobs = knobs_of(made)
+    return all(", ".join(knobs[name].param.texts) == value for name, value in row.values.items())
 
 
 def _moment(at: datetime | None) -> str:

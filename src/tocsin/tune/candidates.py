@@ -41,8 +41,8 @@ def _nothing_to_try(params: Mapping[str, Param]) -> str:
         first = next(iter(params))
         return f"no param of the rule sets its threshold; name one of {', '.join(params)}: --param {first}=…"
     return (
-        "the rule has no params to try; give it one, tocsin: {params: {threshold: {default: 20}}}, "
-        "and write $threshold in its condition"
+        "the rule has no params to try; a rule of your own can have one: "
+        "tocsin: {params: {threshold: {default: 20}}}, and $threshold in its condition"
     )
 
 
@@ -56,10 +56,13 @@ def _with_now(values: Sequence[str], param: Param) -> list[str]:
         return found
 
 
-def overlay_of(rule_id: str, values: Mapping[str, str]) -> bytes:
-    """The overlay that sets them, as YAML."""
-    params = {name: _plain(text) for name, text in values.items()}
-    return json.dumps({rule_id: {"params": params}}).encode()
+def overlay_of(values: Mapping[str, Mapping[str, str]]) -> bytes:
+    """The overlay that sets them, by rule and param, as YAML."""
+    said = {
+        rule: {"params": {name: _plain(text) for name, text in params.items()}}
+        for rule, params in values.items()
+    }
+    return json.dumps(said).encode()
 
 
 def _plain(text: str) -> float | int | str:

@@ -183,6 +183,34 @@ def test_explain_tells_what_is_asked_and_what_follows(rule: str) -> None:
     ]
 
 
+def test_explain_tells_what_counted_rules_ask(tmp_path: Path) -> None:
+    file = tmp_path / "rule.yml"
+    file.write_text(
+        "title: One\nname: one\nlogsource: {product: auth0}\ndetection: {s: {data.type: fp}, condition: s}\n"
+        "tocsin:\n    params: {users: {default: 15}}\n"
+        "    correlate: {type: shape, per: data.user, timespan: 15m, condition: {values: {gte: $users}, "
+        "share: {of: {events_per_value: {lte: 2}}, gte: 0.8}}}\n---\n"
+        "title: Both\nname: both\ncorrelation: {type: event_count, rules: [one], timespan: 1h, "
+        "condition: {gte: 2}}\n"
+    )
+
+    told = run("explain", "both", str(file)).stdout.splitlines()
+
+    assert told[told.index("  of          one") :][1:] == [
+        "    counts    events spread over the values of a field in this way, in the window of 15m (shape)",
+        "    per       data.user",
+        "    condition values {gte 15}, share {of {events_per_value {lte 2}}, gte 0.8}",
+        "    true      when its time is past, as late events may change it",
+        "    params    users 15",
+        "",
+        "one",
+        "  condition: s",
+        "    s",
+        "      data.type: fp",
+    ]
+    assert "  alerts      when the count is >= 2, once what it counts is past" in told
+
+
 def test_explain_answers_every_record_and_says_which_is_none(rule: str, tmp_path: Path) -> None:
     events = tmp_path / "events.ndjson"
     events.write_text(RECORD % "fp" + RECORD % "s" + "nothing\n" + RECORD % "fu\n".strip())

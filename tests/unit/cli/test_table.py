@@ -58,7 +58,10 @@ def test_spare_columns_give_way_and_are_named(told) -> None:
     lines = told(60, flowing=("codes",), spare=("level", "codes"))
 
     assert lines[1:3] == [f"{NAME}  informational", "short                              low"]
-    assert " ".join(" ".join(lines[3:]).split()) == "left out, for want of width: codes; a pipe (| less -S) gets them all"
+    assert (
+        " ".join(" ".join(lines[3:]).split())
+        == "left out, for want of width: codes; a pipe (| less -S) gets them all"
+    )
 
 
 def test_a_headed_list_says_the_first_column_once(told, monkeypatch: pytest.MonkeyPatch) -> None:

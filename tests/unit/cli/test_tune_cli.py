@@ -160,8 +160,8 @@ def test_a_mistake_is_told(files: tuple[str, str], options: Sequence[str], messa
         (
             "correlate: {type: event_count, timespan: 10m, ",
             (
-                "the rule has no params to try; give it one, tocsin: {params: {threshold: {default: 20}}}, "
-                "and write $threshold in its condition"
+                "the rule has no params to try; a rule of your own can have one: "
+                "tocsin: {params: {threshold: {default: 20}}}, and $threshold in its condition"
             ),
         ),
     ],
@@ -173,6 +173,63 @@ def test_a_rule_without_a_param_for_its_threshold_is_told(
     Path(files[0]).write_text(f"{head}    {params}condition: {{gte: 3}}}}\n")
 
     assert str(_run(files).exception) == message
+
+
+SHAPE = """title: Failures {name}
+name: {name}
+logsource: {{product: auth0}}
+detection: {{failed: {{data.type: fp}}, condition: failed}}
+tocsin:
+    params: {{{params}}}
+    correlate:
+        type: shape
+        per: data.ip
+        group-by: [data.ip]
+        timespan: $window
+        condition:
+            events: {{gte: {least}}}
+            share: {{of: {{events_per_value: {{gte: 1}}}}, gte: 1}}
+---
+"""
+CHAIN = (
+    SHAPE.format(name="failed", params="threshold: {default: 3}, window: {default: 10m}", least="$threshold")
+    + SHAPE.format(name="steady", params="window: {default: 5m}", least=2)
+    + "title: Both\nname: both\n"
+    + "correlation: {type: temporal, rules: [failed, steady], group-by: [data.ip], timespan: 1s}\n"
+    + "tocsin: {alert: {resolve_after: 1h}}\n"
+)
+
+
+def test_a_rule_takes_the_params_of_those_it_counts(files: tuple[str, str]) -> None:
+    Path(files[0]).write_text(CHAIN)
+
+    rows = _rows(_run(files, "--param", "threshold=3,4,6,7", rule="both"))
+    assert [row[:3] for row in rows] == [["3", "now", "2"], ["4", "", "1"], ["6", "", "1"], ["7", "", "0"]]
+    rows = _rows(_run(files, "--param", "steady.window=30s,5m", "--param", "failed.threshold=6", rule="both"))
+    assert [row[:4] for row in rows] == [
+        ["30s", "3", "", "0"], ["30s", "6", "", "0"], ["5m", "3", "now", "2"], ["5m", "6", "", "1"],
+    ]  # fmt: skip
+
+
+def test_a_name_that_several_counted_rules_have_is_told(files: tuple[str, str]) -> None:
+    Path(files[0]).write_text(CHAIN)
+
+    assert str(_run(files, "--param", "window=5m", rule="both").exception) == (
+        "--param window: several rules have it; write failed.window or steady.window"
+    )
+    assert str(_run(files, rule="both").exception) == (
+        "no param of the rule sets its threshold; "
+        "name one of threshold, failed.window, steady.window: --param threshold=…"
+    )
+
+
+def test_of_what_only_others_count_it_says_who_tells(files: tuple[str, str]) -> None:
+    Path(files[0]).write_text(CHAIN)
+
+    assert _run(files, "--param", "threshold=3").stderr.splitlines()[0] == (
+        "failed only feeds both: nobody is told of what it finds alone; "
+        "tocsin tune both takes its params, and counts what would be told"
+    )
 
 
 def test_a_rule_that_nobody_knows_is_told(files: tuple[str, str]) -> None:
