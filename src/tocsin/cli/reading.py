@@ -15,6 +15,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
+from tocsin.cli.rules_options import means_shipped
 from tocsin.clock import parse_duration
 from tocsin.errors import SourceUnavailable
 from tocsin.model.compiled import RuleSet
@@ -30,7 +31,9 @@ RULE_SUFFIXES = {".yml", ".yaml"}
 FORMATS = "NDJSON or a JSON array, plain, .gz or .zst; - is standard input."
 RuleFiles = Annotated[
     list[Path] | None,
-    typer.Option("--rules", metavar="PATH…", help="Rule files or folders [default: the shipped rules]."),
+    typer.Option(
+        "--rules", metavar="PATH…", help="Rule files or folders; shipped, shipped/ecs [default: shipped]."
+    ),
 ]
 Lateness = Annotated[str, typer.Option(metavar="DURATION", help="How far events may be out of order.")]
 
@@ -99,13 +102,18 @@ def sorted_out(arguments: Sequence[str], rules: Sequence[Path] | None) -> tuple[
 
     `--rules a.yml b.yml` leaves b.yml among the files.
     """
-    more = [Path(a) for a in arguments if Path(a).suffix in RULE_SUFFIXES or (a != "-" and Path(a).is_dir())]
+    more = [Path(a) for a in arguments if _is_of_rules(a)]
     files = [a for a in arguments if Path(a) not in more]
     if not files:
         raise typer.BadParameter(
             "name at least one file of events, or - for standard input", param_hint="FILE"
         )
     return files, [*(rules or []), *more] or None
+
+
+def _is_of_rules(argument: str) -> bool:
+    path = Path(argument)
+    return path.suffix in RULE_SUFFIXES or means_shipped(path) or (argument != "-" and path.is_dir())
 
 
 def duration(text: str, option: str) -> timedelta:

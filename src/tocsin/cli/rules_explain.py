@@ -13,11 +13,10 @@ from rich.console import Console
 from rich.text import Text
 
 from tocsin.catalog.provider import PROVIDERS
-from tocsin.cli.rules_options import OverlayFile, Paths, SiteConfig, site_rules
+from tocsin.cli.rules_options import OverlayFile, Paths, SiteConfig, site_rules, unknown_rule
 from tocsin.errors import Error
 from tocsin.model.event import Event
 from tocsin.rules.made import Made
-from tocsin.rules.problems import did_you_mean
 from tocsin.rules.tools.explain import Needed, Part, Question, matches, needed_of, parts_of, questions_of
 from tocsin.rules.tools.facts import facts_of, part_facts_of
 from tocsin.sources.decode import Decoder
@@ -63,7 +62,7 @@ def _named(name: str, made: Sequence[Made]) -> Made:
     known = {key: rule for rule in made for key in (rule.compiled.rule.id, rule.compiled.rule.name)}
     if name not in known:
         names = [rule.compiled.rule.name for rule in made]
-        raise Error(f'no rule is called "{name}"; {did_you_mean(name, names)}')
+        raise unknown_rule(name, names)
     return known[name]
 
 

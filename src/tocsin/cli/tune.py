@@ -19,12 +19,11 @@ from tocsin.cli.reading import (
     sorted_out,
     spare_the_collector,
 )
-from tocsin.cli.rules_options import Format, OutputFormat, OverlayFile, SiteConfig, site_rules
+from tocsin.cli.rules_options import Format, OutputFormat, OverlayFile, SiteConfig, site_rules, unknown_rule
 from tocsin.cli.table import print_table
 from tocsin.errors import TuneError
 from tocsin.rules.load import Loaded
 from tocsin.rules.made import Made
-from tocsin.rules.problems import did_you_mean
 from tocsin.rules.spec import FilterDoc
 from tocsin.tune.candidates import combinations, overlay_of
 from tocsin.tune.knobs import knobs_of, overlays, shortest
@@ -112,9 +111,7 @@ def _named(name: str, made: Sequence[Made]) -> Made:
             if one.not_running:
                 raise TuneError(f'"{name}" does not run: {one.not_running}')
             return one
-    raise TuneError(
-        f'no rule is called "{name}"; {did_you_mean(name, [one.compiled.rule.name for one in made])}'
-    )
+    raise unknown_rule(name, [one.compiled.rule.name for one in made])
 
 
 def _say_who_is_told(made: Made, rules: Sequence[Made]) -> None:

@@ -314,6 +314,29 @@ def test_explain_knows_a_rule_by_its_id_and_offers_the_nearest_name(rule: str) -
     assert shipped.startswith("failed_logins_from_ip  ")
 
 
+def test_an_unknown_name_like_none_is_told_in_a_line() -> None:
+    result = CliRunner().invoke(app, ["explain", "zzzz"])
+
+    assert str(result.exception) == 'no rule is called "zzzz"; `tocsin rules list` shows them all'
+
+
+def test_shipped_rules_go_by_the_word_that_settings_have_for_them(rule: str) -> None:
+    result = CliRunner().invoke(app, ["explain", "ecs_failed_logins_from_ip"])
+    assert str(result.exception) == (
+        'no rule is called "ecs_failed_logins_from_ip" here; '
+        "it is one of shipped/ecs: name shipped/ecs as well"
+    )
+    told = run("explain", "ecs_failed_logins_from_ip", "shipped/ecs").stdout
+    assert told.startswith("ecs_failed_logins_from_ip  ")
+    ecs = run("list", "shipped/ecs").stdout.splitlines()
+    assert {line.partition("_")[0] for line in ecs} == {"ecs"}
+    both = run("list", rule, "shipped/ecs/ecs_mfa_denied.yml").stdout.splitlines()
+    assert {line.partition("\t")[0] for line in both} == {"failures", "ecs_mfa_denied"}
+    assert len(run("list", "shipped", "shipped/ecs").stdout.splitlines()) > len(
+        run("list").stdout.splitlines()
+    )
+
+
 def test_explain_without_the_event_file_says_so(rule: str) -> None:
     with pytest.raises(Error, match="cannot be read: No such file or directory; check the path"):
         CliRunner().invoke(app, ["explain", "failures", rule, "--event", "no.json"], catch_exceptions=False)

@@ -233,7 +233,9 @@ def test_of_what_only_others_count_it_says_who_tells(files: tuple[str, str]) -> 
 
 
 def test_a_rule_that_nobody_knows_is_told(files: tuple[str, str]) -> None:
-    assert str(_run(files, rule="faild").exception) == 'no rule is called "faild"; did you mean "failed"?'
+    assert str(_run(files, rule="faild").exception) == (
+        'no rule is called "faild"; did you mean "failed"? `tocsin rules list` shows them all'
+    )
 
 
 def test_a_file_that_is_missing_fails_the_run(files: tuple[str, str], tmp_path: Path) -> None:
