@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from tocsin.cli.rules_options import means_shipped
-from tocsin.clock import parse_duration
+from tocsin.clock import format_duration, parse_duration
 from tocsin.errors import SourceUnavailable
 from tocsin.model.compiled import RuleSet
 from tocsin.protocols import Batch
@@ -28,6 +28,7 @@ from tocsin.tune.replay import codes_read_whole, in_step
 SHOWN_BAD_RECORDS = 20
 RULE_SUFFIXES = {".yml", ".yaml"}
 
+SECOND = timedelta(seconds=1)
 FORMATS = "NDJSON or a JSON array, plain, .gz or .zst; - is standard input."
 RuleFiles = Annotated[
     list[Path] | None,
@@ -95,6 +96,16 @@ def spare_the_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(100_000, 50, 50)
+
+
+def say_of_late(late: int, latest: timedelta) -> None:
+    """Where events were late, the latest by so much: how to have none."""
+    if late:
+        enough = format_duration(timedelta(seconds=-(-latest // SECOND)))
+        typer.echo(
+            f"late events are counted as well as may be; with --allowed-lateness {enough} none is late",
+            err=True,
+        )
 
 
 def sorted_out(arguments: Sequence[str], rules: Sequence[Path] | None) -> tuple[list[str], list[Path] | None]:

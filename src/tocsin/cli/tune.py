@@ -16,6 +16,7 @@ from tocsin.cli.reading import (
     Reading,
     RuleFiles,
     duration,
+    say_of_late,
     sorted_out,
     spare_the_collector,
 )
@@ -83,6 +84,7 @@ def tune(  # noqa: PLR0917 - a command's options are its parameters
         late = f", {sweep.late:,} late" if sweep.late else ""
         bad = f", {reading.bad:,} undecodable" if reading.bad else ""
         typer.echo(f"{reading.events:,} events{late}{bad} of {sweep.days:.1f} days", err=True)
+        say_of_late(sweep.late, sweep.latest)
     raise typer.Exit(1 if reading.failed else 0)
 
 

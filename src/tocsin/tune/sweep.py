@@ -72,6 +72,11 @@ class Sweep:
         return self._replay.late
 
     @property
+    def latest(self) -> timedelta:
+        """How far behind the newest event the latest of them came."""
+        return self._replay.latest
+
+    @property
     def days(self) -> float:
         """How much time the events are about."""
         return 0.0 if self._first_ms is None else (self._last_ms - self._first_ms) / DAY_MS

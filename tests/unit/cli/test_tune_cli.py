@@ -238,6 +238,30 @@ def test_a_rule_that_nobody_knows_is_told(files: tuple[str, str]) -> None:
     )
 
 
+def test_of_late_events_it_says_what_lateness_is_enough(files: tuple[str, str]) -> None:
+    lines = Path(files[1]).read_text().splitlines()
+    newest = [lines[8].replace("e8", f"n{n}") for n in range(3_000)]  # more than is read at once
+    Path(files[1]).write_text("\n".join([*newest, *lines]))
+
+    result = _run(files)
+
+    assert result.stderr == (
+        "3,009 events, 7 late of 0.0 days\n"
+        "late events are counted as well as may be; with --allowed-lateness 9m none is late\n"
+    )
+    assert _run(files, "--allowed-lateness", "9m").stderr == "3,009 events of 0.0 days\n"
+
+
+def test_an_export_with_its_newest_event_first_gives_the_same_rows(files: tuple[str, str]) -> None:
+    rows = _rows(_run(files))
+    Path(files[1]).write_text("\n".join(Path(files[1]).read_text().splitlines()[::-1]))
+
+    result = _run(files)
+
+    assert _rows(result) == rows
+    assert result.stderr == "9 events of 0.0 days\n"
+
+
 def test_a_file_that_is_missing_fails_the_run(files: tuple[str, str], tmp_path: Path) -> None:
     result = _run((files[0], str(tmp_path / "none.ndjson")))
 
