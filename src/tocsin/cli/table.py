@@ -34,6 +34,11 @@ class _Column(NamedTuple):
     most: int
 
 
+def on_terminal() -> bool:
+    """Whether a person reads what is printed."""
+    return Console().is_terminal
+
+
 def print_table(
     columns: Sequence[str],
     rows: Sequence[Sequence[str]],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from itertools import groupby
 from pathlib import Path
 from typing import Annotated
 
@@ -21,16 +22,17 @@ from tocsin.cli.reading import (
     spare_the_collector,
 )
 from tocsin.cli.rules_options import Format, OutputFormat, OverlayFile, SiteConfig, site_rules, unknown_rule
-from tocsin.cli.table import print_table
-from tocsin.errors import TuneError
+from tocsin.cli.table import on_terminal, print_table
+from tocsin.errors import Error, RuleErrors, TuneError
 from tocsin.rules.load import Loaded
 from tocsin.rules.made import Made
 from tocsin.rules.spec import FilterDoc
-from tocsin.tune.candidates import combinations, overlay_of
+from tocsin.tune.candidates import combinations, left_out, overlay_of
 from tocsin.tune.knobs import knobs_of, overlays, shortest
 from tocsin.tune.sweep import Candidate, Row, Sweep
 
 NOW = "now"
+TRIED = "overlay"  # the file that the mistakes in what is tried are told of
 VALUES = "5:200, 5:200:5 or 5,10,20 [default: around the threshold]. Given twice: every combination."
 
 
@@ -60,14 +62,17 @@ def tune(  # noqa: PLR0917 - a command's options are its parameters
     made = _named(rule, loaded.made)
     knobs = knobs_of(made)
     params = {name: knob.param for name, knob in knobs.items()}
+    asked = shortest(param or [], made, knobs)
     candidates = [
         Candidate(
             values,
             _tried(made, loaded, overlays(values, knobs), config, overlay),
             tuple(f"{name}={text}" for name, text in values.items() if knobs[name].counted),
         )
-        for values in combinations(params, shortest(param or [], made, knobs), _threshold_param(made))
+        for values in combinations(params, asked, _threshold_param(made))
     ]
+    for told in left_out(asked, params):
+        typer.echo(told, err=True)
     _say_who_is_told(made, loaded.made)
     sweep = Sweep(candidates, lateness=duration(allowed_lateness, "--allowed-lateness"))
     spare_the_collector()
@@ -96,8 +101,21 @@ def _tried(
     overlay: Path | None,
 ) -> Made:
     """The rule with these params, of its own files alone: so that hundreds of them load in no time."""
-    tried = site_rules(_files(made, loaded), config, overlay, tried=overlay_of(values))
+    try:
+        tried = site_rules(_files(made, loaded), config, overlay, tried=overlay_of(values))
+    except RuleErrors as exc:
+        raise _refused(exc, values) from exc
     return _named(made.compiled.rule.name, tried.made)
+
+
+def _refused(exc: RuleErrors, values: Mapping[str, Mapping[str, str]]) -> Error:
+    """What is wrong with a value, told of the option it was given in: the overlay is nobody's file."""
+    for error in exc.errors:
+        for params in values.values():
+            for name, text in params.items():
+                if error.file == TRIED and f'"{name}"' in error.message:
+                    return TuneError(f"--param {name}={text}: {error.message}")
+    return exc
 
 
 def _threshold_param(made: Made) -> str:
@@ -142,22 +160,35 @@ def _files(made: Made, loaded: Loaded) -> list[Path]:
 
 
 def _print(made: Made, rows: Sequence[Row]) -> None:
+    """A line for each candidate; on a terminal one for those in a row of which it would say the same."""
     names = list(rows[0].values)
-    told = [
-        (
-            *(row.values[name] for name in names),
-            NOW if _is_now(made, row) else "",
-            f"{row.alerts:,}",
-            f"{row.per_day:,.1f}",
-            f"{row.groups:,}",
-            _moment(row.first),
-            _moment(row.last),
-        )
-        for row in rows
-    ]
     about = " + ".join(made.compiled.rule.group_by) or "groups"
-    columns = (*names, "", "alerts", "a day", about, "first", "last")
-    print_table(columns, told, empty="no candidates", spare=("first", "last"))
+    short = on_terminal()
+    told = [_cells(made, row, short=short) for row in rows]
+    place = len(names) - 1  # of the value that changes from row to row
+    if short:
+        runs = [list(run) for _, run in groupby(told, lambda cells: (*cells[:place], *cells[place + 1 :]))]
+        told = [(*run[0][:place], _from_to(run, place), *run[0][place + 1 :]) for run in runs]
+    zone = " (UTC)" if short else ""
+    columns = (*names, "", "alerts", "a day", about, f"first{zone}", f"last{zone}")
+    print_table(columns, told, empty="no candidates", spare=columns[-2:])
+
+
+def _from_to(run: Sequence[Sequence[str]], place: int) -> str:
+    first, last = run[0][place], run[-1][place]
+    return first if first == last else f"{first}-{last}"
+
+
+def _cells(made: Made, row: Row, *, short: bool) -> tuple[str, ...]:
+    return (
+        *row.values.values(),
+        NOW if _is_now(made, row) else "",
+        f"{row.alerts:,}",
+        f"{row.per_day:,.1f}",
+        f"{row.groups:,}",
+        _moment(row.first, short=short),
+        _moment(row.last, short=short),
+    )
 
 
 def _is_now(made: Made, row: Row) -> bool:
@@ -165,8 +196,10 @@ def _is_now(made: Made, row: Row) -> bool:
     return all(", ".join(knobs[name].param.texts) == value for name, value in row.values.items())
 
 
-def _moment(at: datetime | None) -> str:
-    return f"{at:%Y-%m-%d %H:%M:%S}Z" if at else "-"
+def _moment(at: datetime | None, *, short: bool) -> str:
+    if at is None:
+        return "-"
+    return f"{at:%Y-%m-%d %H:%M}" if short else f"{at:%Y-%m-%d %H:%M:%S}Z"
 
 
 def _record(made: Made, rows: Sequence[Row], reading: Reading, sweep: Sweep) -> dict[str, object]:

@@ -74,7 +74,7 @@ def test_another_timespan_counts_anew(files: tuple[str, str]) -> None:
 
 
 def test_without_a_param_the_threshold_is_tried_around_its_value(files: tuple[str, str]) -> None:
-    assert [row[0] for row in _rows(_run(files))] == ["2", "3", "4", "6", "9", "15", "30"]
+    assert [row[0] for row in _rows(_run(files))] == ["2", "3", "4", "6", "8", "15", "30"]
 
 
 @pytest.mark.parametrize(
@@ -84,6 +84,9 @@ def test_without_a_param_the_threshold_is_tried_around_its_value(files: tuple[st
         ("threshold=1:4", ["2", "3", "4"]),
         ("threshold=2:50:20", ["2", "3", "22", "42"]),
         ("threshold=3,3", ["3"]),
+        ("threshold=2:50", ["2", "3", "4", "5", "6", "8", "10", "12", "15", "20", "25", "30", "40", "50"]),
+        ("threshold=20:50", ["3", *(str(number) for number in range(20, 51, 2))]),
+        ("window=1h,5m,10m", ["5m", "10m", "1h"]),
     ],
 )
 def test_values_are_a_range_or_a_list(files: tuple[str, str], written: str, values: list[str]) -> None:
@@ -140,6 +143,11 @@ def test_as_json_it_says_the_same(files: tuple[str, str]) -> None:
             ["--param", "threshold=60:90"],
             "--param threshold=60:90: threshold must be at least 2 and at most 50",
         ),
+        (
+            ["--param", "threshold=a,b"],
+            '--param threshold=a: param "threshold" is a number, like its default 3',
+        ),
+        (["--param", "threshold=60"], '--param threshold=60: param "threshold" must be at most 50, not 60'),
         (["--param", "threshold=2:50:0.1"], "481 combinations are too many to compare; ask for at most 400"),
     ],
 )
@@ -236,6 +244,39 @@ def test_a_rule_that_nobody_knows_is_told(files: tuple[str, str]) -> None:
     assert str(_run(files, rule="faild").exception) == (
         'no rule is called "faild"; did you mean "failed"? `tocsin rules list` shows them all'
     )
+
+
+def test_a_range_of_parts_goes_by_round_steps(files: tuple[str, str]) -> None:
+    Path(files[0]).write_text(RULE.replace("{default: 3, min: 2, max: 50}", "{default: 0.8}"))
+
+    rows = _rows(_run(files, "--param", "threshold=0.5:1"))
+
+    assert [row[0] for row in rows] == [f"{hundredths / 100:g}" for hundredths in range(50, 101, 5)]
+
+
+def test_what_a_range_leaves_out_is_told(files: tuple[str, str]) -> None:
+    assert _run(files, "--param", "threshold=0:5").stderr.splitlines()[0] == (
+        "--param threshold=0:5: threshold must be at least 2 and at most 50; the rest is left out"
+    )
+    assert len(_run(files, "--param", "threshold=2:50").stderr.splitlines()) == 1
+
+
+def test_on_a_terminal_rows_that_say_the_same_are_one(
+    files: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "80")
+
+    lines = _run(files, "--param", "threshold=2:9").stdout.splitlines()
+
+    assert [" ".join(line.split()) for line in lines[1:]] == [
+        "2 2 2.0 2 2026-01-01 00:01 2026-01-01 00:08",
+        "3 now 2 2.0 2 2026-01-01 00:02 2026-01-01 00:09",
+        "4 1 1.0 1 2026-01-01 00:03 2026-01-01 00:03",
+        "5 1 1.0 1 2026-01-01 00:04 2026-01-01 00:04",
+        "6 1 1.0 1 2026-01-01 00:05 2026-01-01 00:05",
+        "7-9 0 0.0 0 - -",
+    ]
 
 
 def test_of_late_events_it_says_what_lateness_is_enough(files: tuple[str, str]) -> None:
