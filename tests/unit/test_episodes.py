@@ -147,7 +147,7 @@ def test_a_late_trigger_joins_two_episodes_and_the_one_opened_earlier_lives() ->
     assert merged.alert.merged_into == first.alert.id
     survivor = alerts.get(first.alert.id)
     assert survivor is not None
-    assert (survivor.started_ms, survivor.last_ms) == (0, 200)
+    assert (survivor.started_ms, survivor.last_ms, survivor.late) == (0, 200, True)
 
 
 def test_an_alert_that_a_late_event_completes_is_marked_late() -> None:

@@ -149,6 +149,7 @@ class Folder:
             episode = self._open(triggers, at_ms, score)
         else:
             episode = self._join(near) if len(near) > 1 else near[0]
+            episode.alert.late |= len(near) > 1 and at_ms < triggers.late_before_ms
             self._extend(episode, triggers, at_ms, score)
         self.touched[episode.alert.id] = episode
 
