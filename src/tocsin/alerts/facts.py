@@ -87,7 +87,6 @@ def alert_facts(alert: Alert, title: str, *, external_url: str, zone: tzinfo) ->
     annotations = alert.annotations
     runbook = _CONTINUED.sub(" ", annotations.get("runbook", "").strip())
     is_link = _LINK.fullmatch(runbook) is not None
-    ended_ms = alert.last_ms if alert.resolved_ms is None else alert.resolved_ms
     return {
         "id": alert.id,
         "title": title,
@@ -107,7 +106,7 @@ def alert_facts(alert: Alert, title: str, *, external_url: str, zone: tzinfo) ->
         "started": _moment(alert.started_ms, zone),
         "last": _moment(alert.last_ms, zone),
         "resolved": "" if alert.resolved_ms is None else _moment(alert.resolved_ms, zone),
-        "lasted": format_duration(timedelta(seconds=max(0, ended_ms - alert.started_ms) // 1000)),
+        "lasted": format_duration(timedelta(seconds=max(0, alert.last_ms - alert.started_ms) // 1000)),
         "evidence": [_evidence(field, values) for field, values in alert.evidence.values.items() if values],
         "approximate": alert.evidence.approximate,
         "late": alert.late,
