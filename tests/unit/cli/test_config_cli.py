@@ -278,6 +278,14 @@ def test_a_token_that_can_be_guessed_is_warned_of(tmp_path: Path, monkeypatch: p
     assert check_config(config).warnings == []
 
 
+def test_a_warning_says_so_once(folder: Path) -> None:
+    edit(folder / "tocsin.yml", "rules: [shipped]", "rules: [shipped, rules]")
+
+    _, _, err = run("config", "check", "--config", str(folder / "tocsin.yml"))
+
+    assert err == [f"warning: {folder}/rules:1:1: the folder holds no rule; rules are .yml and .yaml files"]
+
+
 def test_a_channel_that_no_route_tells_is_warned_of(folder: Path) -> None:
     edit(
         folder / "tocsin.yml",
