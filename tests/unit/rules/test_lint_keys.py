@@ -1,0 +1,108 @@
+"""Keys that are misspelt, misplaced or empty: valid to Sigma, and told all the same."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tocsin.rules.load import load
+
+RULE = (
+    "title: r\nname: r\nlogsource: {product: auth0}\nlevel: low\ndetection: {s: {type: fp}, condition: s}\n"
+)
+COUNT = (
+    f"{RULE}---\ntitle: c\nname: c\ncorrelation: {{type: event_count, rules: [r], timespan: 1m, "
+    "condition: {gte: 5}}\n"
+)
+
+
+def told(tmp_path: Path, text: str) -> list[str]:
+    """The warnings of one file."""
+    file = tmp_path / "rule.yml"
+    file.write_text(text)
+    return [warning.message for warning in load([file]).ruleset.warnings]
+
+
+@pytest.mark.parametrize(
+    ("line", "meant"),
+    [
+        ("toscin: {correlate: {type: event_count, timespan: 1m, condition: {gte: 50}}}", "tocsin"),
+        ("tocisn: {}", "tocsin"),
+        ("nmae: x", "name"),
+        ("satuts: stable", "status"),
+    ],
+)
+def test_two_letters_in_the_wrong_order_are_told(tmp_path: Path, line: str, meant: str) -> None:
+    key = line.partition(":")[0]
+    text = RULE.replace("name: r\n", "")
+
+    assert told(tmp_path, f"{text}{line}\n") == [
+        f'"{key}" means nothing in the rule; did you mean "{meant}"?'
+    ]
+
+
+@pytest.mark.parametrize("key", ["levle", "lvl", "leevl"])
+def test_a_level_that_is_misspelt_is_told(tmp_path: Path, key: str) -> None:
+    assert told(tmp_path, RULE.replace("level", key)) == [
+        f'"{key}" means nothing in the rule; did you mean "level"?'
+    ]
+
+
+@pytest.mark.parametrize("key", ["correlate", "alert", "params", "tests", "prefixes"])
+def test_a_key_that_belongs_below_tocsin_is_told(tmp_path: Path, key: str) -> None:
+    assert told(tmp_path, f"{RULE}{key}: {{}}\n") == [
+        f'"{key}" means nothing in the rule; it belongs into tocsin, indent it below'
+    ]
+
+
+@pytest.mark.parametrize(
+    "line", ["group-by: [data.ip]", "timespan: 5m", "aliases: {}", "allow_missing: true"]
+)
+def test_a_key_that_belongs_below_correlation_is_told(tmp_path: Path, line: str) -> None:
+    told_of = f'"{line.partition(":")[0]}" means nothing in the rule; it belongs into'
+
+    assert told(tmp_path, f"{COUNT}{line}\n") == [f"{told_of} correlation, indent it below"]
+    assert told(tmp_path, f"{RULE}{line}\n") == [f"{told_of} tocsin.correlate, indent it below"]
+
+
+@pytest.mark.parametrize(("key", "meant"), [("group_by", "group-by"), ("window", "timespan")])
+def test_one_that_is_misspelt_there_is_told(tmp_path: Path, key: str, meant: str) -> None:
+    expected = f'did you mean "{meant}"? It belongs into correlation, indent it below'
+
+    assert told(tmp_path, f"{COUNT}{key}: 5m\n") == [f'"{key}" means nothing in the rule; {expected}']
+
+
+def test_a_condition_beside_a_correlation_is_told_of_the_correlation(tmp_path: Path) -> None:
+    assert told(tmp_path, f"{COUNT}condition: {{gte: 9}}\n") == [
+        "condition belongs into correlation, indent it below"
+    ]
+
+
+@pytest.mark.parametrize("line", ["rules: any", "type: query", "team: blue", "simulation: []", "window: 5m"])
+def test_keys_of_other_tools_are_tolerated(tmp_path: Path, line: str) -> None:
+    assert told(tmp_path, f"{RULE}{line}\n") == []
+
+
+def test_a_group_by_without_a_field_is_told(tmp_path: Path) -> None:
+    shorthand = "tocsin:\n  correlate: {type: event_count, group-by: , timespan: 1m, condition: {gte: 5}}\n"
+    expected = ["group-by is empty, so all events are one group; name its fields, or remove it"]
+
+    assert told(tmp_path, RULE + shorthand) == expected
+    assert told(tmp_path, COUNT.replace("timespan", "group-by: , timespan")) == expected
+
+
+def test_a_correlate_that_is_empty_is_told(tmp_path: Path) -> None:
+    assert told(tmp_path, f"{RULE}tocsin: {{correlate: }}\n") == [
+        "correlate is empty, so every match is an alert; write what to count, or remove it"
+    ]
+
+
+def test_what_a_filter_says_below_tocsin_is_told(tmp_path: Path) -> None:
+    narrowing = (
+        "---\ntitle: f\nlogsource: {product: auth0}\nfilter: {rules: [r], s: {ip: a}, condition: not s}\n"
+    )
+
+    assert told(tmp_path, f"{RULE}{narrowing}tocsin: {{pramas: {{a: 1}}}}\n") == [
+        "nothing reads tocsin in a filter; remove it, and fit the rule itself by an overlay"
+    ]
