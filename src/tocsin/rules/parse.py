@@ -13,6 +13,7 @@ from tocsin.rules.extension import read_extension
 from tocsin.rules.lints.keys import lint_keys
 from tocsin.rules.params import Chosen, read_params, with_params_set
 from tocsin.rules.problems import Mark, Problems
+from tocsin.rules.refused import refused
 from tocsin.rules.section import Section
 from tocsin.rules.spec import (
     CorrelationDoc,
@@ -97,7 +98,8 @@ def _correlation(root: Section, meta: Meta, chosen: Chosen | None) -> Correlatio
     problems = root.problems
     tocsin = root.section("tocsin")
     params = read_params(tocsin.section("params") if tocsin else None, root.table, chosen)
-    changed = Section(with_params_set(root.table, params), root.name, problems)
+    table = with_params_set(root.table, params)
+    changed = Section(refused(table, params, problems) if params else table, root.name, problems)
     section = _body(changed, "correlation", "type, rules and condition")
     spec = read_correlation(section, params) if section else None
     references = _references(section) if section else ()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tocsin.errors import RuleErrors
 from tocsin.rules.load import load
 
 RULE = (
@@ -105,4 +106,18 @@ def test_what_a_filter_says_below_tocsin_is_told(tmp_path: Path) -> None:
 
     assert told(tmp_path, f"{RULE}{narrowing}tocsin: {{pramas: {{a: 1}}}}\n") == [
         "nothing reads tocsin in a filter; remove it, and fit the rule itself by an overlay"
+    ]
+
+
+def test_a_param_that_a_correlation_document_names_is_told_once(tmp_path: Path) -> None:
+    (tmp_path / "rule.yml").write_text(
+        COUNT.replace("gte: 5", "gte: $n") + "tocsin: {params: {n: {default: 5}, m: {default: 1}}}\n"
+    )
+
+    with pytest.raises(RuleErrors) as caught:
+        load([tmp_path / "rule.yml"])
+
+    assert len(caught.value.errors) == 1
+    assert [warning.message for warning in caught.value.warnings] == [
+        'nothing uses the param "m"; write $m where it counts, or remove it'
     ]

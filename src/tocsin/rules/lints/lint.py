@@ -178,10 +178,14 @@ def _params(doc: DetectionDoc | CorrelationDoc) -> None:
 
 
 def _using(root: Table) -> Iterator[Scalar]:
-    """The texts in which a param may be named."""
+    """The texts in which a param may be named, and those in which one was refused."""
     for key, entry in root.entries.items():
         if key == "detection":
             yield from scalars(entry.node)
+        elif key == "correlation":
+            for scalar in scalars(entry.node):
+                if scalar.is_open:
+                    yield Scalar(scalar.param, scalar.mark)
         elif key == "tocsin" and isinstance(entry.node, Table):
             for below, within in entry.node.entries.items():
                 if below in ("correlate", "alert"):
