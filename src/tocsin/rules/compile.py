@@ -15,11 +15,12 @@ from tocsin.rules.correlations.kind import CorrelationSpec
 from tocsin.rules.detection.detections import Detection
 from tocsin.rules.detection.tree import text_of
 from tocsin.rules.detection.view import warn_of_names
+from tocsin.rules.document import Node, Table
 from tocsin.rules.inputs import fields_for, fields_read, group_readers, matchers_of
 from tocsin.rules.made import Base, Made
 from tocsin.rules.overlay import Override
 from tocsin.rules.prefixes import as_spelled, prefixed
-from tocsin.rules.problems import did_you_mean
+from tocsin.rules.problems import Mark, did_you_mean, nearest
 from tocsin.rules.spec import AlertSpec, CorrelationDoc, DetectionDoc, Extension, Meta
 
 PLAIN_RESOLVE_AFTER_MS = 900_000
@@ -113,13 +114,29 @@ def _names_fit(doc: DetectionDoc | CorrelationDoc, spec: CorrelationSpec, bases:
 def _check_aliases(doc: CorrelationDoc, spec: CorrelationSpec) -> None:
     named = [reference.text for reference in spec.rules]
     for alias, fields in spec.aliases.items():
+        at = ("correlation", "aliases", alias)
         missing = [name for name in named if name not in fields]
         for name in [name for name in fields if name not in named]:
-            doc.problems.error(
-                spec.mark, f'alias "{alias}" names "{name}", which is not in rules; add it there'
-            )
+            meant = nearest(name, missing)
+            missing = [other for other in missing if other != meant]
+            way_out = "add it there" if meant is None else f'did you mean "{meant}"?'
+            told = f'alias "{alias}" names "{name}", which is not in rules; {way_out}'
+            doc.problems.error(_key_mark(doc.root, *at, name), told)
         if missing:
-            doc.problems.error(spec.mark, f'alias "{alias}" has no field for "{missing[0]}"; add one')
+            told = f'alias "{alias}" has no field for "{missing[0]}"; add one'
+            doc.problems.error(_key_mark(doc.root, *at), told)
+
+
+def _key_mark(root: Table, *path: str) -> Mark:
+    """Where the key at the end of the path stands; the nearest one above it, where it is not written."""
+    node: Node = root
+    mark = root.mark
+    for key in path:
+        if not isinstance(node, Table) or key not in node.entries:
+            break
+        entry = node.entries[key]
+        mark, node = entry.key_mark, entry.node
+    return mark
 
 
 def _counting_rule(
