@@ -111,7 +111,7 @@ def _param(name: str, section: Section, root: Table, mark: Mark, chosen: Chosen 
             section.wrong("default", "remove default: what the document says at `set` is the default")
         default = _found(root, sets)
         if not default:
-            section.wrong("set", f'the document has no value at "{".".join(sets)}"; write it there first')
+            section.wrong("set", _nothing_told(root, sets))
     if not default:
         if sets:
             return None
@@ -223,12 +223,25 @@ def _measure(scalar: Scalar | None) -> float | None:
 
 
 def _found(root: Table, path: tuple[str, ...]) -> tuple[Scalar, ...]:
+    node = _at(root, path)
+    return (node,) if isinstance(node, Scalar) and not node.is_null else ()
+
+
+def _nothing_told(root: Table, path: tuple[str, ...]) -> str:
+    node, place = _at(root, path), ".".join(path)
+    if isinstance(node, Items | Table):
+        shape = "list" if isinstance(node, Items) else "map"
+        return f'at "{place}" stands a {shape}, and a param sets one value; name the place of one'
+    return f'the document has no value at "{place}"; write it there first'
+
+
+def _at(root: Table, path: tuple[str, ...]) -> Node | None:
     node: Node = root
     for step in path:
         if not isinstance(node, Table) or step not in node.entries:
-            return ()
+            return None
         node = node.entries[step].node
-    return (node,) if isinstance(node, Scalar) and not node.is_null else ()
+    return node
 
 
 def with_params_set(root: Table, params: Mapping[str, Param]) -> Table:

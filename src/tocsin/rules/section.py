@@ -177,6 +177,8 @@ def number_of(node: Scalar, key: str, problems: Problems) -> float | None:
         return value
     unquoted = Scalar(node.text, node.mark, plain=True).value
     hint = "" if isinstance(unquoted, str | bool | None) else "; remove the quotes"
+    if hint and node.param:
+        hint += f' of the param "{node.param}"'
     problems.error(node.mark, f"{key} must be a number, not {node.text!r}{hint}")
     return None
 
