@@ -173,7 +173,7 @@ def _fits(
     """Whether the value is of its default's kind and within the bounds; what is wrong is noted."""
     before = len(problems.errors)
     _check_kind(name, value, default, problems)
-    for scalar in value:
+    for scalar in value if len(problems.errors) == before else ():  # of another kind it has no measure
         _check_bounds(name, scalar, *bounds, problems)
     return len(problems.errors) == before
 
@@ -185,7 +185,9 @@ def _check_kind(
     if value is default or kind == "text":
         return
     if len(value) != 1 or _kind(value[0]) != kind:
-        problems.error(value[0].mark, f'param "{name}" is a {kind}, like its default {default[0].text}')
+        unquoted = len(value) == 1 and _kind(replace(value[0], plain=True)) == kind
+        hint = "; remove the quotes" if unquoted else ""
+        problems.error(value[0].mark, f'param "{name}" is a {kind}, like its default {default[0].text}{hint}')
 
 
 def _kind(scalar: Scalar) -> str:
