@@ -68,6 +68,7 @@ def correlation_rule(
     if not _names_fit(doc, spec, bases):
         return None
     rule = _counting_rule(doc, spec, bases, override)
+    _warn_of_severities(doc, bases)
     children = tuple(base for base in bases if isinstance(base, Made))
     detections = _detections(bases)
     for detection in detections if spec.prefixes else ():
@@ -85,6 +86,17 @@ def correlation_rule(
     fields = fields_read(spec, bases, rule.context)
     reason = _not_running(doc, bases) or _unable(doc, spec, locator)
     return Made(compiled, fields, doc, detections, spec, reason, children)
+
+
+def _warn_of_severities(doc: DetectionDoc | CorrelationDoc, bases: Sequence[Base]) -> None:
+    """Note bounds at or below the level that is the rule's where it writes none."""
+    bounds = () if doc.meta.level else doc.extension.alert.severity
+    level = _highest_level(bases) if bounds else "medium"
+    for bound in bounds:
+        if severity_rank(bound.severity) <= severity_rank(level):
+            told = f"severity never falls, and without a level of its own the rule's is {level}"
+            mark = _key_mark(doc.root, "tocsin", "alert", "severity")
+            doc.problems.warning(mark, f"{told}: {bound.severity} changes nothing; write level, or remove it")
 
 
 def _names_fit(doc: DetectionDoc | CorrelationDoc, spec: CorrelationSpec, bases: Sequence[Base]) -> bool:

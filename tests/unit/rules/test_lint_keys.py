@@ -121,3 +121,91 @@ def test_a_param_that_a_correlation_document_names_is_told_once(tmp_path: Path) 
     assert [warning.message for warning in caught.value.warnings] == [
         'nothing uses the param "m"; write $m where it counts, or remove it'
     ]
+
+
+VIEW = "is a name of the normalised view, and no {} record has it; add taxonomy: ecs, or write the name that"
+
+
+@pytest.mark.parametrize("product", ["auth0", "frontegg"])
+@pytest.mark.parametrize("name", ["event.action", "source.ip"])
+def test_a_name_of_the_normalised_view_without_its_taxonomy_is_told(
+    tmp_path: Path, product: str, name: str
+) -> None:
+    asked = RULE.replace("auth0", product).replace("{type: fp}", f"{{{name}: x}}")
+    grouped = f"{RULE.replace('auth0', product)}tocsin: {{alert: {{key: [{name}]}}}}\n"
+    expected = [f'"{name}" {VIEW.format(product)} the record has']
+
+    assert told(tmp_path, asked) == expected
+    assert told(tmp_path, grouped) == expected
+    assert told(tmp_path, asked.replace("level:", "taxonomy: ecs\nlevel:")) != expected
+
+
+@pytest.mark.parametrize("item", ["user.id: x", "user: x", "email: x", "message: x"])
+def test_a_name_of_the_view_that_a_record_has_is_none(tmp_path: Path, item: str) -> None:
+    text = RULE.replace("auth0", "frontegg").replace("{type: fp}", f"{{{item}}}")
+
+    assert told(tmp_path, text) == []
+
+
+def test_an_alert_that_can_never_last_long_enough_is_told(tmp_path: Path) -> None:
+    alert = "tocsin: {alert: {for: 5m, resolve_after: 0s}}\n"
+
+    assert told(tmp_path, RULE + alert) == [
+        (
+            "with resolve_after: 0s every alert is one instant, so none lasts long enough to fire; "
+            "remove for, or raise resolve_after"
+        )
+    ]
+    assert told(tmp_path, RULE + alert.replace("0s", "1s")) == []
+    assert told(tmp_path, RULE + alert.replace("5m", "0s")) == []
+
+
+@pytest.mark.parametrize("field", ["ip", "data.ip", "[ip, data.ip]"])
+def test_a_counted_field_that_groups_under_another_spelling_is_told(tmp_path: Path, field: str) -> None:
+    counting = f"group-by: [data.ip], timespan: 1m, condition: {{gte: 5, field: {field}}}"
+
+    (message,) = told(tmp_path, f"{RULE}tocsin: {{correlate: {{type: value_count, {counting}}}}}\n")
+
+    assert message.endswith("so the count is always 1; count another field")
+
+
+def test_a_severity_below_the_level_of_the_counted_rules_is_told(tmp_path: Path) -> None:
+    bounds = "tocsin: {alert: {severity: [{gte: 20, is: medium}, {gte: 50, is: critical}]}}\n"
+    text = COUNT.replace("level: low", "level: high") + bounds
+
+    assert told(tmp_path, text) == [
+        (
+            "severity never falls, and without a level of its own the rule's is high: medium changes "
+            "nothing; write level, or remove it"
+        )
+    ]
+    assert told(tmp_path, f"{text}level: low\n") == []
+
+
+def test_two_params_that_set_the_same_are_told(tmp_path: Path) -> None:
+    params = "tocsin: {params: {n: {set: correlation.condition.gte}, m: {set: correlation.condition.gte}}}\n"
+
+    assert told(tmp_path, COUNT + params) == [
+        '"n" sets correlation.condition.gte, too, and the later one counts; remove one'
+    ]
+
+
+@pytest.mark.parametrize(
+    ("item", "expected"),
+    [
+        ("u: contains|x", ['"contains|x" is compared as text; write "u|contains: x"']),
+        ("u: [a, 're|x|y']", ['"re|x|y" is compared as text; write "u|re: x|y"']),
+        ("u: ^admin.*$", ["\"^admin.*$\" is compared as text; for a regular expression write 'u|re'"]),
+        ("u: admin%", ['"admin%" is compared as text; for any run of characters write *, not %']),
+        ("'u:contains': x", ['"u:contains" is read as a field; for the modifier write "u|contains"']),
+        ("u: 50%", []),
+        ("u: a | b", []),
+        ("u: ls|x", []),
+        ("u: ^x", []),
+        ("u|contains: admin%", []),
+        ("u|re: ^admin.*$", []),
+        ("'u:other': x", []),
+    ],
+)
+def test_words_of_other_tools_in_a_value_are_told(tmp_path: Path, item: str, expected: list[str]) -> None:
+    assert told(tmp_path, RULE.replace("{type: fp}", f"{{{item}}}")) == expected

@@ -6,7 +6,8 @@ import difflib
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import chain, islice
 
-from tocsin.catalog.provider import PROVIDERS
+from tocsin.catalog.ecs import ecs_fields
+from tocsin.catalog.provider import ECS, PROVIDERS
 from tocsin.rules.document import Entry, Items, Node, Scalar, Table, scalars
 from tocsin.rules.lints.places import lint_empty, misplaced_told
 from tocsin.rules.problems import LONGEST_NAME, Problems, did_you_mean, meant_by, nearest
@@ -48,6 +49,7 @@ _NAMING = {
         ("alert", "context"),
     ),
 }
+_OF_THE_VIEW = ("@timestamp", "event", "observer", "source", "user_agent")  # tops that no vendor's record has
 _NETWORKS = ("prefix", "cidr", "network", "subnet")
 
 
@@ -141,15 +143,22 @@ def lint_fields(
     Of those asked about in `selections` only where they are nearly one it has: a provider may say
     more one day, and then they match. Those `named` to group, to count or to show must be there now.
     """
-    if product not in FIELDS:
+    if product not in PROVIDERS or product == ECS:
         return
-    known, prefix = FIELDS[product], PROVIDERS[product].prefix
+    known, prefix = FIELDS.get(product, {}), PROVIDERS[product].prefix
     told: set[str] = set()
     asked = ((key.partition("|")[0], entry.key_mark, True) for key, entry in _asked(selections))
     others = ((scalar.text, scalar.mark, False) for scalar in named)
     for written, mark, is_asked in islice(chain(asked, others), MOST_FIELDS):
         top = written.removeprefix(prefix).replace("{}", "").partition(".")[0]
         if top in known or top in told or not top or top[0] == "$" or top == "tocsin" or "|" in top:
+            continue
+        if written in ecs_fields() and (known or top in _OF_THE_VIEW):
+            told.add(top)
+            name = f'"{written}" is a name of the normalised view, and no {product} record has it'
+            problems.warning(mark, f"{name}; add taxonomy: ecs, or write the name that the record has")
+            continue
+        if not known:
             continue
         near = _nearest(top, known) if is_asked else nearest(top, known)
         if near is not None:
