@@ -17,6 +17,7 @@ from tocsin.rules.detection.tree import text_of
 from tocsin.rules.detection.view import warn_of_names
 from tocsin.rules.document import Node, Table
 from tocsin.rules.inputs import fields_for, fields_read, group_readers, matchers_of
+from tocsin.rules.joined_prefixes import warn_of_prefixes
 from tocsin.rules.made import Base, Made
 from tocsin.rules.overlay import Override
 from tocsin.rules.prefixes import as_spelled, prefixed
@@ -74,6 +75,8 @@ def correlation_rule(
     for detection in detections if spec.prefixes else ():
         own = [name for name in (*spec.group_by, *spec.fields) if name not in spec.aliases]
         spec = replace(spec, prefixes=as_spelled(spec.prefixes, own, detection.doc.vocabulary))
+    if isinstance(doc, CorrelationDoc):
+        warn_of_prefixes(doc, spec, bases, [detection.doc.vocabulary for detection in detections])
     highest = max([spec.highest, *(math.ceil(bound.gte) for bound in doc.extension.alert.severity)])
     compiled = CompiledRule(
         rule,

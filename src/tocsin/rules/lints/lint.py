@@ -205,7 +205,7 @@ def _using(root: Table) -> Iterator[Scalar]:
                     yield Scalar(scalar.param, scalar.mark)
         elif key == "tocsin" and isinstance(entry.node, Table):
             for below, within in entry.node.entries.items():
-                if below in ("correlate", "alert"):
+                if below in ("correlate", "alert", "prefixes"):
                     yield from scalars(within.node)
 
 
