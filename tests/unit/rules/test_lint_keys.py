@@ -209,3 +209,23 @@ def test_two_params_that_set_the_same_are_told(tmp_path: Path) -> None:
 )
 def test_words_of_other_tools_in_a_value_are_told(tmp_path: Path, item: str, expected: list[str]) -> None:
     assert told(tmp_path, RULE.replace("{type: fp}", f"{{{item}}}")) == expected
+
+
+@pytest.mark.parametrize(
+    ("written", "hint"),
+    [
+        ("fp|fu", "write a list: [fp, fu]"),
+        ("fp fu", "write a list: [fp, fu]"),
+        ("fp, fu", "write a list: [fp, fu]"),
+        ("\n            fp\n            fu", "write a list: [fp, fu]"),
+        ("fp|nothing_alike", "look it up with `tocsin events`"),
+    ],
+)
+def test_several_codes_in_one_text_are_a_list(tmp_path: Path, written: str, hint: str) -> None:
+    text = RULE.replace(
+        "{s: {type: fp}, condition: s}", f"\n    s:\n        type: '{written}'\n    condition: s"
+    )
+
+    (message,) = told(tmp_path, text)
+
+    assert message.endswith(f"; {hint}")
