@@ -106,7 +106,13 @@ class Linker:
             doc = self._names.find(reference, filter_.problems)
             if doc is None:
                 continue
-            if _covers(filter_, doc):
+            if isinstance(doc, CorrelationDoc):
+                filter_.problems.warning(
+                    reference.mark,
+                    f'"{reference.text}" is a correlation, and a filter narrows detections alone, so it '
+                    "changes nothing there; name the rules that it counts",
+                )
+            elif _covers(filter_, doc):
                 found.append(doc)
             else:
                 shown = ", ".join(f"{key} {value}" for key, value in _logsource(filter_).items())

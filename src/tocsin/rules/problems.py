@@ -66,6 +66,7 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
     "casesensitive": ("cased",),
     "level": ("severity",),
     "severity": ("level", "is"),
+    "lvl": ("level",),
     "summary": ("title",),
     "headline": ("title",),
     "default": ("default",),

@@ -36,3 +36,20 @@ def test_a_filter_narrows_rules_of_its_logsource(
     told = any("so it changes nothing there" in str(warning) for warning in ruleset.warnings)
     assert told is (not narrows and rules == "[one]")
     assert rule.rule.name == "one"
+
+
+@pytest.mark.parametrize("logsource", ["{product: auth0}", "{}"])
+def test_a_filter_that_names_a_correlation_is_told_what_filters_narrow(
+    load_text: Callable[..., RuleSet], logsource: str
+) -> None:
+    counting = "correlation: {type: event_count, rules: [one], timespan: 1m, condition: {gte: 2}}"
+    text = TEXT.format("product: auth0", "product: auth0", "[c]").replace(
+        "logsource: {product: auth0}\nfilter", f"logsource: {logsource}\nfilter"
+    )
+
+    [warning] = load_text(f"{text}---\ntitle: c\nname: c\n{counting}\n").warnings
+
+    assert warning.message == (
+        '"c" is a correlation, and a filter narrows detections alone, so it changes nothing there; '
+        "name the rules that it counts"
+    )

@@ -13,6 +13,7 @@ from tocsin.rules.correlations.sliding import MAX_MEMBERS
 from tocsin.rules.document import Scalar
 from tocsin.rules.problems import Mark, Problems
 
+ONE_ORDER = "write them in one order"
 LoadText = Callable[..., RuleSet]
 Mistakes = Callable[..., list[str]]
 
@@ -261,3 +262,29 @@ def test_a_flood_hides_nothing_from_a_window_that_waits_for_its_end(load_text: L
 
     assert held.size <= MAX_MEMBERS + 1
     assert held.due(61_000, 0) == []
+
+
+@pytest.mark.parametrize(
+    ("rules", "condition", "order"),
+    [
+        ("[a, b]", "b and a", "a, b"),
+        ("[a, b, c]", "(c and b) or a", "b, c"),
+        ("[a, b]", "a and b", ""),
+        ("[a, b]", "b or a", ""),
+        ("[a, b, c]", "(b and c) or a", ""),
+        ("[a, b, c]", "all of them", ""),
+        ("[b, a]", "b and a", ""),
+    ],
+)
+def test_a_condition_in_another_order_than_the_rules_is_told(
+    load_text: LoadText, rules: str, condition: str, order: str
+) -> None:
+    text = _text("temporal_ordered", f", condition: {condition}", f"rules: {rules}, ")
+
+    told = [warning.message for warning in load_text(text).warnings]
+
+    assert told == (
+        [f"the steps follow each other as in rules ({order}), not as in the condition; {ONE_ORDER}"]
+        if order
+        else []
+    )
