@@ -110,8 +110,8 @@ class Members:
         """The values of some."""
         return self._column(2, first, after)
 
-    def first_of(self, fits: Callable[[int], bool], first: int, after: int) -> int:
-        """The place of the first of some whose value fits; `after` where none does."""
+    def first_of(self, fits: Callable[[int], object], first: int, after: int) -> int:
+        """The place of the first of some whose value fits (bits are enough); `after` where none does."""
         for start in range(first, after, _PORTION):
             some = self.values(start, min(after, start + _PORTION))
             for place, value in enumerate(some, start):

@@ -192,7 +192,7 @@ class Slide(NamedTuple):
 
     new: Callable[[Sequence[int]], Aggregate]
     least: int = 1
-    opens: Callable[[int], bool] | None = None
+    opens: Callable[[int], object] | None = None
 
     def __call__(self, members: Members, span_ms: int, from_ms: int, until_ms: int) -> list[Scored]:
         """See `Judge`."""

@@ -15,11 +15,12 @@ from tocsin.rules.correlations.sliding import Law, Slide, Sliding
 
 OF = 1  # the bit of a member's value that says its kind
 _MANY = 1_000  # members from which on it is worth looking for those that are of no more use
+_NEW = 8  # it looks again when one in so many is new
 
 
 def ratios_of_values(span_ms: int, least: int) -> LedgerKind:
     """Opens ledgers of windows of at least so many values."""
-    judge = Slide(lambda values: _Values(least, values), least, opens=_is_of)
+    judge = Slide(lambda values: _Values(least, values), least, opens=OF.__and__)
     law = Law(span_ms, judge, at_once=False, least=least)
 
     def opened(dumped: bytes | None, keep: int | None) -> Ledger:
@@ -31,11 +32,13 @@ def ratios_of_values(span_ms: int, least: int) -> LedgerKind:
 class _ValueRatios(Sliding):
     """The members of one group, from the first of `of` on."""
 
+    _looked = 0  # how many it held when it last looked for those that are of no more use
+
     @property
     def lasts_until(self) -> int:
         """Without a member of `of` there is nothing to wait for."""
         members = self._members
-        if members.first_of(_is_of, 0, len(members)) < len(members):
+        if members.first_of(OF.__and__, 0, len(members)) < len(members):
             return super().lasts_until
         return members.time(-1) if len(members) else NEVER_MS
 
@@ -50,11 +53,14 @@ class _ValueRatios(Sliding):
         members = self._members
         count = members.first_at(committed_ms)
         expired = members.first_at(committed_ms - self._law.span_ms)
-        opening = members.first_of(_is_of, expired, count)
+        opening = members.first_of(OF.__and__, expired, count)
         # What is of the same instant as the first counts with it.
         members.drop(members.first_at(members.time(opening)) if opening < count else count)
-        if len(members) > _MANY:
+        # Again only when so many are new: else every event would cost a walk over all.
+        self._looked = min(self._looked, len(members))
+        if len(members) > max(_MANY, self._looked + self._looked // _NEW) or self._too_many():
             self._forget_repeated(committed_ms)
+            self._looked = len(members)
         super()._let_go(committed_ms)
 
     def _forget_repeated(self, committed_ms: int) -> None:
@@ -108,7 +114,3 @@ class _Values:
     def score(self) -> float | None:
         """Which part is alone; of too few values none."""
         return self.alone / len(self) if len(self) >= self._least else None
-
-
-def _is_of(value: int) -> bool:
-    return bool(value & OF)
