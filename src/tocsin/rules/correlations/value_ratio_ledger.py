@@ -51,16 +51,16 @@ class _ValueRatios(Sliding):
 
     def _let_go(self, committed_ms: int) -> None:
         members = self._members
-        count = members.first_at(committed_ms)
-        expired = members.first_at(committed_ms - self._law.span_ms)
-        opening = members.first_of(OF.__and__, expired, count)
-        # What is of the same instant as the first counts with it.
-        members.drop(members.first_at(members.time(opening)) if opening < count else count)
-        # Again only when so many are new: else every event would cost a walk over all.
-        self._looked = min(self._looked, len(members))
-        if len(members) > max(_MANY, self._looked + self._looked // _NEW) or self._too_many():
-            self._forget_repeated(committed_ms)
-            self._looked = len(members)
+        if count := members.first_at(committed_ms):
+            expired = members.first_at(committed_ms - self._law.span_ms)
+            opening = members.first_of(OF.__and__, expired, count)
+            # What is of the same instant as the first counts with it.
+            members.drop(members.first_at(members.time(opening)) if opening < count else count)
+            # Again only when so many are new: else every event would cost a walk over all.
+            self._looked = min(self._looked, len(members))
+            if len(members) > max(_MANY, self._looked + self._looked // _NEW) or self._too_many():
+                self._forget_repeated(committed_ms)
+                self._looked = len(members)
         super()._let_go(committed_ms)
 
     def _forget_repeated(self, committed_ms: int) -> None:
