@@ -24,12 +24,14 @@ def read_correlation(
     rules = () if shorthand else _rules(section)
     timespan_ms = timespan(section) if kind is None or kind.timespan else 0
     aliases = {} if shorthand else _aliases(section)
-    group_by = section.texts("group-by")
+    group_by = section.names("group-by", "data.ip", none=True)
     allow_missing, generate = section.flag("allow_missing"), section.flag("generate")
     counting = kind.read(Reading(section, params, rules, group_by, timespan_ms)) if kind else None
     if kind is None:
         return None  # of a type that nobody knows, nobody knows what else it needs
     section.done()
+    if counting is None:
+        section.problems.unread(section.mark, "the correlation")
     if len(section.problems.errors) > before or counting is None:
         return None
     return CorrelationSpec(

@@ -110,6 +110,11 @@ class Problems:
         told = _located(mark, message)
         self.warnings.append(RuleError(self.file, mark.line, mark.column, told, severity="warning"))
 
+    def unread(self, mark: Mark, what: str) -> None:
+        """Note what could not be read, where nothing says why: no part of a rule goes without a word."""
+        if not self.errors:
+            self.error(mark, f"{what} cannot be read; compare it with the documentation")
+
 
 def _located(mark: Mark, message: str) -> str:
     return f"{mark.listed}: {message}" if isinstance(mark, ListedMark) else message

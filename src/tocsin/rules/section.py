@@ -117,6 +117,19 @@ class Section:
         self.wrong(key, f"{key} must be a list of texts{_shape(node)}")
         return ()
 
+    def names(self, key: str, example: str, *, none: bool = False) -> tuple[str, ...]:
+        """A list of texts, or one, each of which names something; an empty list only where `none` is fine.
+
+        `example` is how one is written. Nothing after a mistake.
+        """
+        found, node = self.scalars(key), self.node(key)
+        nameless = [one for one in found if (one.is_null or not one.text) and not one.is_open]
+        if isinstance(node, Items) and not node.items and not none:
+            self.wrong(key, f"{key} is empty; write one, like {example}")
+        for one in nameless:
+            self.problems.error(one.mark, f"{key} must not be empty; write one, like {example}")
+        return () if nameless else tuple([one.text for one in found])
+
     def section(self, key: str, name: str = "") -> Section | None:
         """A map within."""
         node = self.node(key)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tocsin.errors import RuleErrors
 from tocsin.rules.correlations import CORRELATIONS
+from tocsin.rules.correlations.kind import Reading
 from tocsin.rules.load import load_rules
 
 BLOCKS = re.split(r"^=== ", Path(__file__).with_name("mistakes.txt").read_text(), flags=re.MULTILINE)[1:]
@@ -261,3 +263,20 @@ def test_every_wrong_keyword_is_told(tmp_path: Path) -> None:
     (tmp_path / "rule.yml").write_text("title: t\ndetection: {s: {'|re|all': ['(a', '(b']}, condition: s}\n")
 
     assert len(_told([tmp_path], tmp_path)) == 2
+
+
+def test_a_correlation_that_its_type_drops_without_a_word_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def silent(reading: Reading) -> None:
+        reading.section.node("condition")
+
+    monkeypatch.setitem(CORRELATIONS, "event_count", replace(CORRELATIONS["event_count"], read=silent))
+    (tmp_path / "rule.yml").write_text(
+        "title: t\nlogsource: {product: auth0}\ndetection: {s: {type: fp}, condition: s}\n"
+        "tocsin:\n  correlate: {type: event_count, timespan: 10m, condition: {gte: 2}}\n"
+    )
+
+    assert _told([tmp_path], tmp_path) == [
+        "rule.yml:5:14: the correlation cannot be read; compare it with the documentation"
+    ]
