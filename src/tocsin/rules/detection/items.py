@@ -39,7 +39,7 @@ def tests_for(question: Question, values: tuple[Scalar, ...], scope: Scope) -> l
     filled = expanded(values, question.chain, scope)
     if filled is None:
         return None
-    groups = [[value] for value in filled] if question.chain.all else [filled]
+    groups = ([[value] for value in filled] if question.chain.all else []) or [filled]
     tests = [_test(question, group, scope) for group in groups]
     known = [test for test in tests if test is not None]
     return [*known] if len(known) == len(tests) else None
@@ -51,7 +51,7 @@ def keyword_tests(values: tuple[Scalar, ...], chain: Chain, scope: Scope) -> lis
     if filled is None:
         return None
     anywhere = chain if chain.kind == "re" else _with_kind(chain, "contains")
-    groups = [[value] for value in filled] if chain.all else [filled]
+    groups = ([[value] for value in filled] if chain.all else []) or [filled]
     leaves = [leaf_for(anywhere, group, scope) for group in groups]
     tests: list[Tree] = [
         Test(f"keyword|{anywhere.text}={_canonical(group)}", _over_everything(leaf), deep=True)

@@ -28,6 +28,7 @@ def _filled(value: Scalar, chain: Chain, scope: Scope) -> list[Scalar]:
     if len(pieces) == 1:
         scope.problems.error(value.mark, f"|expand needs a %name% in {value.text!r}")
         return []
+    before = len(scope.problems.errors)
     choices = [scope.values_of(name, value.mark) for name in pieces[1::2]]
     count = 1
     for choice in choices:
@@ -37,6 +38,11 @@ def _filled(value: Scalar, chain: Chain, scope: Scope) -> list[Scalar]:
             value.mark, f"{value.text!r} stands for more than {MOST_EXPANDED} texts; split it"
         )
         return []
+    if not count and len(scope.problems.errors) == before:
+        scope.problems.warning(
+            value.mark,
+            f"{value.text!r} stands for no text, because its list is empty; write a line there",
+        )
     literal = (lambda text: text) if chain.kind in ("re", "cidr") else _escaped
     filled = []
     for chosen in product(*choices):
