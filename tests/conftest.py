@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import tempfile
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 
 from tocsin.state.connection import Store, open_store
 from tocsin.state.embedded import EmbeddedServer
@@ -17,6 +19,17 @@ from tocsin.state.embedded import EmbeddedServer
 # A setting of whoever runs the tests is none of theirs; which server binary to start is.
 for name in [name for name in os.environ if name.upper().startswith("TOCSIN_") and name != "TOCSIN_VALKEY"]:
     del os.environ[name]
+
+
+@pytest.fixture(autouse=True)
+def logging_as_it_was() -> Iterator[None]:
+    """Commands set up logging, for their own process."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")
