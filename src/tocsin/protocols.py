@@ -107,7 +107,10 @@ class EvidenceStore(Protocol):
         """
 
     def recall(self, trigger: Triggers, from_ms: int, to_ms: int) -> Sightings:
-        """The sightings of the trigger's rule and group inside `[from_ms, to_ms]`, by time and id."""
+        """The sightings of the trigger's rule and group inside `[from_ms, to_ms]`, by time and id.
+
+        A store that keeps the newest only, and has none of these any more, may answer with later ones.
+        """
 
 
 class Alerts(Protocol):

@@ -85,6 +85,24 @@ def test_groups_and_tenants_do_not_meet(evidence: EvidenceStore, other: dict[str
     assert recall(evidence, 0, SPAN, **other).ids == []
 
 
+def test_where_a_flood_pushed_out_what_is_asked_for_what_came_after_stands_for_it(store: Store) -> None:
+    evidence = RedisEvidence(store)
+    for second in range(60):
+        remember(evidence, *[event(second * 1000 + n, f"u{n}") for n in range(10)])
+
+    found = recall(evidence, -SPAN, 1000)
+
+    assert len(found.ids) > 20
+    assert min(found.times_ms) > NOON + 1000
+    assert recall(evidence, -SPAN, 59_005).times_ms[-1] == NOON + 59_005
+
+
+def test_where_nothing_was_pushed_out_what_came_after_is_none_of_it(evidence: EvidenceStore) -> None:
+    remember(evidence, event(2 * SPAN), event(2 * SPAN + 1))
+
+    assert recall(evidence, 0, SPAN).ids == []
+
+
 def test_what_nothing_needs_any_more_goes(evidence: EvidenceStore) -> None:
     for n in range(200):
         at = n * MINUTE

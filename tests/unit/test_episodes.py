@@ -103,6 +103,18 @@ def test_where_no_event_is_kept_of_the_first_trigger_nothing_is_said_of_it() -> 
     assert opened.alert.trigger == {}
 
 
+def test_later_events_that_stand_for_those_of_an_opening_are_counted_once() -> None:
+    """A flood pushed out what it began with: the store answers with what it went on with."""
+    later = [_event(at, f"u{at}") for at in (30, 40)]
+    alerts = MemoryAlerts(lambda triggers, *_: Sightings.of(later, triggers.readers))
+    due = Triggers(RULE, "acme", "a.example", [(10, 3.0)], [], READERS, state="s")
+    alerts.fold([due], now=NOW)
+
+    alerts.fold([due._replace(instants=[(35, 3.0), (38, 3.0)])], now=NOW)
+
+    assert (_only(alerts).evidence.total, _only(alerts).trigger) == (2, {})
+
+
 def test_evidence_of_an_opening_begins_with_what_the_group_was_seen_with_before() -> None:
     before = Sightings([1, 10], ["e1", "e10"], [["zoe", "ann"], ["a.EXAMPLE", "A.example"]])
     alerts = MemoryAlerts(lambda *_: before)
@@ -135,7 +147,7 @@ def test_a_late_trigger_joins_two_episodes_and_the_one_opened_earlier_lives() ->
     assert merged.alert.merged_into == first.alert.id
     survivor = alerts.get(first.alert.id)
     assert survivor is not None
-    assert (survivor.started_ms, survivor.last_ms) == (0, 200)
+    assert (survivor.started_ms, survivor.last_ms, survivor.late) == (0, 200, True)
 
 
 def test_an_alert_that_a_late_event_completes_is_marked_late() -> None:

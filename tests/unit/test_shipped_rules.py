@@ -16,6 +16,7 @@ import yaml
 from tocsin.alerts.headline import title as title_of
 from tocsin.catalog import codes
 from tocsin.clock import parse_duration
+from tocsin.enrichment import open_databases
 from tocsin.model.alert import Alert, ChangeKind
 from tocsin.protocols import Batch
 from tocsin.rules.load import Loaded, load
@@ -25,6 +26,8 @@ from tocsin.sources.decode import Decoder
 from tocsin.state.windows_memory import MemoryWindows
 from tocsin.tune.replay import replay
 from tocsin.tune.ruletests import run_cases
+
+from ..mmdb import write as write_mmdb  # noqa: TID252 - tests have no package name
 
 RULES = Path(__file__).parents[2] / "rules"
 ATTACK = RULES.parent / "src/tocsin/sources/demo/ssh_attack_as_auth0.ndjson"
@@ -304,6 +307,24 @@ def test_what_is_new_is_named_in_the_title(
     (alert,) = _opened(load([_file(name)]), b"\n".join(map(msgspec.json.encode, records)))
 
     assert title_of(alert) == shown
+
+
+def test_a_network_that_is_new_to_a_user_of_auth0_is_named_where_a_database_knows_networks(
+    tmp_path: Path,
+) -> None:
+    networks = {"203.0.113.0/24": {"autonomous_system_number": 64496}, "198.51.100.0/24": {"asn": "AS64511"}}
+    days = [f"2026-01-{day:02}T12:00:00.000Z" for day in range(1, 19)]
+    records = [{"log_id": day, "date": day, "type": "s", "user_name": "ann"} for day in days]
+    places = [{"ip": "203.0.113.9"}] * 17 + [{"ip": "198.51.100.7"}]
+    ndjson = b"\n".join(msgspec.json.encode(one | place) for one, place in zip(records, places, strict=True))
+    rule = _file("ecs_new_network_for_user")
+
+    known = load([rule], locator=open_databases([write_mmdb(tmp_path / "asn.mmdb", networks)]))
+
+    assert [title_of(alert) for alert in _opened(known, ndjson)] == [
+        "ann logged in from a new network: AS64511"
+    ]
+    assert _opened(load([rule]), ndjson) == []
 
 
 def test_the_recorded_attack_is_named_without_flooding() -> None:

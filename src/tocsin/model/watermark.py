@@ -43,10 +43,16 @@ class Watermarks:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def restore(self, source: str, newest_ms: Mapping[str, int], lateness: timedelta, now: datetime) -> None:
-        """Go on from what was committed; until it proves to be drained, the source may have a backlog."""
+        """Go on from what was committed; until it proves to be drained, the source may have a backlog.
+
+        What was seen beyond that will be read again, and is not late: so a source that was rewound
+        begins anew.
+        """
         with self._lock:
             self._drained[source] = False
             self._read_empty.discard(source)
+            for known in [key for key in self._progress if key[0] == source and key[1] not in newest_ms]:
+                del self._progress[known]
             for tenant, newest in newest_ms.items():
                 self._progress[source, tenant] = _Progress(newest, newest, lateness // MS, now)
 

@@ -45,9 +45,10 @@ def plain_rule(detection: Detection, override: Override, *, beside_correlation: 
         resolve_after_ms=PLAIN_RESOLVE_AFTER_MS,
     )
     key = prefixed(detection.readers(alert.key), alert.key, doc.extension.prefixes)
+    matcher = detection.matcher()
     compiled = CompiledRule(
         rule,
-        (replace(detection.matcher(), group_by=key),),
+        (replace(matcher, group_by=key) if key else matcher,),
         context=detection.readers(alert.context),
         group=key,
     )
@@ -68,7 +69,7 @@ def correlation_rule(
     rule = _counting_rule(doc, spec, bases, override)
     children = tuple(base for base in bases if isinstance(base, Made))
     detections = _detections(bases)
-    for detection in detections:
+    for detection in detections if spec.prefixes else ():
         own = [name for name in (*spec.group_by, *spec.fields) if name not in spec.aliases]
         spec = replace(spec, prefixes=as_spelled(spec.prefixes, own, detection.doc.vocabulary))
     highest = max([spec.highest, *(math.ceil(bound.gte) for bound in doc.extension.alert.severity)])

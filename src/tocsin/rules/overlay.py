@@ -35,6 +35,9 @@ class Override:
     marks: Mapping[str, Mark] = field(default_factory=dict)
 
 
+_UNTOUCHED = Override(Mark(1, 1))
+
+
 @dataclass(frozen=True, slots=True)
 class Saying:
     """One entry of the file: what is said of the rules of a name, id or glob."""
@@ -66,7 +69,7 @@ class Overlay:
         """What it says about a rule, all in all."""
         said = self._about(meta)
         if not said:
-            return Override(meta.mark)
+            return _UNTOUCHED
         return said[0].override if len(said) == 1 else _merged([one.override for one in said])
 
     def choose(self, meta: Meta) -> Chosen | None:
@@ -116,6 +119,8 @@ class Overlay:
 
     def _about(self, meta: Meta) -> list[Saying]:
         """What is about the rule, the least particular first."""
+        if not self.sayings:
+            return []
         return sorted((one for one in self.sayings if one.is_of(meta)), key=lambda one: not one.is_glob)
 
 

@@ -62,6 +62,8 @@ def warn_of_unused(section: Section | None, used: Iterable[str], vocabulary: Voc
 
 def prefixed(readers: Sequence[Reader], names: Sequence[str], prefixes: Prefixes) -> tuple[Reader, ...]:
     """The readers of these fields, by network where a prefix says so."""
+    if not prefixes:
+        return tuple(readers)
     return tuple(
         by_network(reader, prefixes[name]) if name in prefixes else reader
         for reader, name in zip(readers, names, strict=True)

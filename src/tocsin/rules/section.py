@@ -20,6 +20,7 @@ class Section:
 
     def __init__(self, table: Table, name: str, problems: Problems) -> None:
         self.table, self.name, self.problems = table, name, problems
+        self._entries = table.entries
         self._asked: list[str] = []
 
     @property
@@ -34,7 +35,7 @@ class Section:
     def node(self, key: str) -> Node | None:
         """The value as it stands; None where it is absent or null."""
         self._asked.append(key)
-        entry = self.table.entries.get(key)
+        entry = self._entries.get(key)
         if entry is None or (isinstance(entry.node, Scalar) and entry.node.is_null):
             return None
         return entry.node

@@ -39,7 +39,7 @@ SHIPPED = "shipped"  # in `rules` and `templates`: what comes with tocsin
 
 
 def _shipped_rules(value: object, judged: ValidatorFunctionWrapHandler) -> list[Path]:
-    """`shipped` is every folder of rules but `ecs`; `shipped/ecs` and the like are one of them."""
+    """`shipped` is every folder of rules but `ecs`; `shipped/ecs` and the like are one of them, or a file."""
     written = value if isinstance(value, list) else []
     paths: list[Path] = judged([_shipped_path(item) for item in written] if written else value)
     pairs = zip(written or paths, paths, strict=True)
@@ -50,7 +50,7 @@ def _shipped_path(item: object) -> object:
     if not isinstance(item, str) or not (item == SHIPPED or item.startswith(f"{SHIPPED}/")):
         return item
     place = shipped("rules").joinpath(*item.split("/")[1:])
-    return place if place.is_dir() else item
+    return place if place.exists() else item
 
 
 def _shipped_templates(value: object) -> object:

@@ -149,6 +149,7 @@ class Folder:
             episode = self._open(triggers, at_ms, score)
         else:
             episode = self._join(near) if len(near) > 1 else near[0]
+            episode.alert.late |= len(near) > 1 and at_ms < triggers.late_before_ms
             self._extend(episode, triggers, at_ms, score)
         self.touched[episode.alert.id] = episode
 
@@ -158,7 +159,7 @@ class Folder:
         alert = opened(triggers, at_ms, score, window, self.found_at)
         tally = Tally(rule.context)
         tally.add(window)
-        tally.through_ms = at_ms
+        tally.through_ms = max([at_ms, *window.times_ms[-1:]])
         episode = Episode(alert, tally, rule.resolve_after_ms, rule.for_ms)
         self.episodes.append(episode)
         self.episodes.sort(key=lambda one: one.alert.started_ms)
@@ -228,8 +229,11 @@ class Folder:
             return
         solid = _solid(episode, triggers)
         for from_ms, to_ms in _stretches(episode.uncounted, span_ms, tally.through_ms, solid=solid):
-            tally.add(self._seen(triggers, from_ms, to_ms))
-            tally.through_ms = to_ms
+            if to_ms <= tally.through_ms:
+                continue  # later events stood for those of a stretch before
+            seen = self._seen(triggers, max(from_ms, tally.through_ms + 1), to_ms)
+            tally.add(seen)
+            tally.through_ms = max([to_ms, *seen.times_ms[-1:]])
         episode.uncounted = []
 
     def _seen(self, triggers: Triggers, from_ms: int, to_ms: int) -> Sightings:

@@ -54,28 +54,35 @@ class RedisEvidence:
         """What the store still holds, and the trigger's own events.
 
         The store is only read for a whole window: what an alert grows by came with the trigger. Or for
-        one without events, which the watermark decided: its own came earlier.
+        one without events, which the watermark decided: its own came earlier. When a flood has pushed
+        these out since, what the flood went on with stands for them.
         """
         lines = [_line(event, trigger.readers) for event in trigger.events]
+        later: list[_Line] = []
         if not lines or to_ms - from_ms >= trigger.rule.evidence_ms:
-            lines += self._held(trigger)
-        by_id = {(line.time_ms, line.id): line for line in lines if from_ms <= line.time_ms <= to_ms}
+            held, is_full = self._held(trigger)
+            lines += held
+            later = [line for line in held if line.time_ms > to_ms] if is_full else []
+        inside = [line for line in lines if from_ms <= line.time_ms <= to_ms]
+        by_id = {(line.time_ms, line.id): line for line in inside or later}
         ordered = [by_id[key] for key in sorted(by_id)]
         columns: list[list[object]] = [
             [line.values[place] for line in ordered] for place in range(len(trigger.readers))
         ]
         return Sightings([line.time_ms for line in ordered], [line.id for line in ordered], columns)
 
-    def _held(self, trigger: Triggers) -> list[_Line]:
+    def _held(self, trigger: Triggers) -> tuple[list[_Line], bool]:
+        """What is kept of the group, and whether there was so much that older ones may have gone."""
         with self._store.reaching():
             home = _home(trigger.state, trigger.rule.context)
             held: Any = self._store.client.get(self._key(trigger.tenant, home, trigger.group))
         if held is None:
-            return []
+            return [], False
         values, rows = msgspec.msgpack.decode(held)
-        return [
+        lines = [
             _Line(at_ms, _long(id_), tuple(values[p - 1] or None for p in at)) for at_ms, id_, *at in rows
         ]
+        return lines, len(rows) >= MOST_EVENTS or len(held) > MOST_BYTES // 2
 
     def _key(self, tenant: str, home: str, group: str) -> bytes:
         return self._store.key("evidence", fingerprint(tenant, home, group))

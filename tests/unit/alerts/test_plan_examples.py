@@ -13,7 +13,10 @@ from tocsin.clock import from_ms, to_ms
 from tocsin.model.notification import LastNotified
 from tocsin.model.silence import Silence, parse_matcher
 
-SHIPPED = Path(__file__).parents[3] / "alerts" / "routing.yml"
+ROOT = Path(__file__).parents[3]
+SHIPPED = ROOT / "alerts" / "routing.yml"
+STARTER = ROOT / "src" / "tocsin" / "cli" / "starter" / "alerts" / "routing.yml"
+BOTH = pytest.mark.parametrize("routing", [SHIPPED, STARTER], ids=["shipped", "starter"])
 T0 = from_ms(1_700_000_000_000)
 SECOND = timedelta(seconds=1)
 DAY = timedelta(days=1)
@@ -368,8 +371,9 @@ def test_a_wave_of_low_alerts_is_one_message_of_the_shipped_routes_and_their_end
     assert (end.reason, len(end.resolved)) == (Reason.RESOLVED, 40)
 
 
-def test_a_low_alert_that_gets_worse_is_told_with_the_others_of_its_entity_at_once(opened):
-    desk = Desk(load_routing(SHIPPED, ["soc"]))
+@BOTH
+def test_a_low_alert_that_gets_worse_is_told_with_the_others_of_its_entity_at_once(opened, routing):
+    desk = Desk(load_routing(routing, ["soc"]))
     low = opened(1, severity="low", labels=_low("user:eve"))
     assert desk.at(60, low).sends == []
 
@@ -377,6 +381,36 @@ def test_a_low_alert_that_gets_worse_is_told_with_the_others_of_its_entity_at_on
     (one,) = desk.at(61, low).sends
 
     assert one.labels == {"entity": "user:eve"}
+
+
+@BOTH
+def test_medium_alerts_about_many_users_are_one_message_of_their_rule(opened, routing):
+    desk = Desk(load_routing(routing, ["soc"]))
+    wave = [
+        opened(number, at=number // 3, severity="medium", labels=_low(f"user:u{number}") | MEDIUM)
+        for number in range(60)
+    ]
+    assert desk.at(25, *wave).sends == []
+
+    (one,) = desk.at(30, *wave).sends
+
+    assert (one.reason, len(one.firing), one.labels) == (Reason.FIRST, 60, {"rule": "limit_wc", "tenant": ""})
+
+
+@BOTH
+def test_a_high_alert_does_not_wait_for_the_turn_of_a_medium_one_about_the_same_address(opened, routing):
+    desk = Desk(load_routing(routing, ["soc"]))
+    medium = opened(1, severity="medium", labels=_low("ip:203.0.113.9") | MEDIUM)
+    (first,) = desk.at(10, medium).sends
+    assert first.reason is Reason.FIRST
+
+    high = opened(2, at=41, severity="high", labels=_low("ip:203.0.113.9") | {"severity": "high"})
+    (second,) = desk.at(41, medium, high).sends
+
+    assert (len(second.firing), second.labels) == (2, {"entity": "ip:203.0.113.9"})
+
+
+MEDIUM = {"severity": "medium"}
 
 
 def _low(entity: str) -> dict[str, str]:

@@ -106,7 +106,9 @@ def test_the_shipped_file_tells_the_terminal_and_groups_by_entity():
     root = load_routing(SHIPPED, {"terminal"})
 
     (low,) = routes_of(root, {"severity": "low"})
-    assert {route.group for route in [root, *root.routes] if route.channels} == {"{}", low.group}
+    (users,) = routes_of(root, {"severity": "medium", "entity": "user:eve"})
+    assert {route.group for route in [root, *root.routes] if route.channels} == {"{}", users.group, low.group}
+    assert users.group_by == ("rule", "tenant")
     assert low.group_by == ("rule", "tenant")
     assert (low.group_wait, low.group_interval) == (timedelta(minutes=15), timedelta(hours=4))
     assert routes_of(root, {"severity": "informational"})[0].channels == ()
@@ -159,7 +161,8 @@ def test_the_commented_example_in_the_shipped_file_is_right_too(written):
     root = load_routing(written(text), CHANNELS)
 
     channels = [route.channels for route in root.routes]
-    assert channels == [(), ("oncall", "mail"), ("oncall",), ("mail", "oncall", "soc", "terminal")]
+    every = ("mail", "oncall", "soc", "terminal")
+    assert channels == [(), ("oncall", "mail"), ("oncall",), every, every]
 
 
 @pytest.mark.parametrize(

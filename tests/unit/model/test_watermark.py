@@ -74,6 +74,30 @@ def test_what_was_committed_is_gone_on_from() -> None:
     assert marks.behind("acme", _at(200)) == _ms(40)
 
 
+def test_a_source_that_was_rewound_makes_nothing_late() -> None:
+    marks = Watermarks(START)
+    _seen(marks, "a", 100, now=101)
+    marks.committed("a")
+
+    marks.restore("a", {}, LATENESS, _at(200))
+
+    assert marks.behind("acme", _at(200)) == NEVER_MS
+    _seen(marks, "a", 10, now=201)
+    assert marks.of("acme", _at(201)) == _ms(-50)
+
+
+def test_a_source_that_was_rewound_changes_nothing_of_another() -> None:
+    marks = Watermarks(START)
+    for source in ("a", "b"):
+        _seen(marks, source, 100, now=101)
+        marks.committed(source)
+
+    marks.restore("a", {"other": _ms(50)}, LATENESS, _at(102))
+
+    assert marks.behind("acme", _at(102)) == _ms(40)
+    assert marks.newest("a") == {"other": _ms(50)}
+
+
 def test_a_tenant_nobody_has_seen_has_no_watermark() -> None:
     assert Watermarks(START).behind("acme", START) == NEVER_MS
 

@@ -241,3 +241,10 @@ def test_a_condition_means_what_sigma_says(
     found = {fields.get(letter, letter): 1 for letter in record}
 
     assert detects(selections, {"type": "x", **found}, condition) is matches
+
+
+def test_a_selection_without_a_name_is_one_of_all(detects: Detects) -> None:
+    selections = "'': {a: 1}\nb: {b: 1}"
+
+    assert detects(selections, {"type": "x", "a": 1}, "1 of *")
+    assert not detects(selections, {"type": "x", "a": 1}, "all of *")

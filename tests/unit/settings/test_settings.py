@@ -350,6 +350,12 @@ def test_the_rules_of_any_provider_are_loaded_where_they_are_named(folder: Path)
     assert shipped("rules") / "ecs" not in shipped_rules()
 
 
+def test_one_shipped_rule_is_loaded_where_it_is_named(folder: Path) -> None:
+    settings = load(folder, "rules: [shipped/ecs/ecs_new_network_for_user.yml]")
+
+    assert settings.rules == [shipped("rules") / "ecs" / "ecs_new_network_for_user.yml"]
+
+
 def test_a_set_of_rules_that_is_not_shipped_is_told_by_its_line(folder: Path) -> None:
     assert errors(folder, "rules:\n  - shipped\n  - shipped/nope\n  - rules") == [
         'tocsin.yml:3: rules.1: "shipped/nope": no such file or folder'

@@ -26,7 +26,6 @@ from tocsin.rules.section import Section
 EXAMPLE = "{field: data.user_name, gte: 0.8, min_count: 15}"
 MIN_COUNT = 20  # where none is written: a part of fewer values is chance
 _PERCENT = 100
-_SHORT_MS = 3_600_000
 
 
 def read(reading: Reading) -> Counting | None:
@@ -55,9 +54,7 @@ def build(state: str, spec: CorrelationSpec, _highest: float) -> Correlation:
     least = spec.own
     assert isinstance(least, int)  # noqa: S101 - `read` made it
     ledger = ratios_of_values(spec.timespan_ms, least)
-    # A store keeps a group of too few members for a span, whoever they are; a ledger lets them go at once.
-    floor = least if spec.timespan_ms <= _SHORT_MS else 1
-    return capped(ledger, state, spec.timespan_ms, spec.bounds, closes=True, least=floor)
+    return capped(ledger, state, spec.timespan_ms, spec.bounds, closes=True, least=least)
 
 
 def seen(source: Input) -> SeenBy:

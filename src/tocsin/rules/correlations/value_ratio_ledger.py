@@ -54,14 +54,14 @@ class _ValueRatios(Sliding):
 
     def _let_go(self, committed_ms: int) -> None:
         members = self._members
-        count = members.first_at(committed_ms)
-        expired = members.first_at(committed_ms - self._law.span_ms)
-        kinds = members.values(expired, count)
-        opening = next((at for at, value in enumerate(kinds, expired) if value & OF), count)
-        # What is of the same instant as the first counts with it.
-        members.drop(members.first_at(members.time(opening)) if opening < count else count)
-        if len(members) > _MANY:
-            self._forget_repeated(committed_ms)
+        if count := members.first_at(committed_ms):
+            expired = members.first_at(committed_ms - self._law.span_ms)
+            kinds = members.values(expired, count)
+            opening = next((at for at, value in enumerate(kinds, expired) if value & OF), count)
+            # What is of the same instant as the first counts with it.
+            members.drop(members.first_at(members.time(opening)) if opening < count else count)
+            if len(members) > _MANY:
+                self._forget_repeated(committed_ms)
         super()._let_go(committed_ms)
 
     def _forget_repeated(self, committed_ms: int) -> None:

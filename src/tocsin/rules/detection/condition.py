@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from fnmatch import fnmatchcase
+from collections.abc import Callable, Mapping
+from fnmatch import translate
 from functools import lru_cache
 from itertools import zip_longest
 from typing import NamedTuple
@@ -14,7 +14,7 @@ from tocsin.rules.document import Scalar
 from tocsin.rules.problems import Mark, Problems, did_you_mean
 
 MAX_DEPTH = 100
-LONGEST_KEPT = 200  # characters of a condition that is remembered
+LONGEST_KEPT = 200  # characters of a condition, or a pattern in one, that is remembered
 MAX_PARTS = 10_000  # selections, each as often as it is used: "1 of them" may use many
 MOST_UNKNOWN = 20  # names; looking for the nearest is slow, and a file may be hostile
 _NOTHING = Test("nothing", lambda _event: False)  # in place of what has a mistake
@@ -45,6 +45,12 @@ def _tokens_of(text: str) -> tuple[_Token, ...]:
     )
 
 
+def _glob(text: str) -> Callable[[str], object]:
+    """Whether a name is like this one, in which `*` is any run of characters."""
+    return re.compile(translate(text.replace("[", "[[]").replace("?", "[?]"))).match
+
+
+_known_glob = lru_cache(maxsize=1_024)(_glob)
 _read_before = lru_cache(maxsize=1_024)(_tokens_of)
 
 
@@ -189,9 +195,9 @@ class _Parser:
         if pattern.word == "them":
             names = [name for name in self._known if not name.startswith("_")]
         else:
-            glob = pattern.text.replace("[", "[[]").replace("?", "[?]")
+            matches = (_known_glob if len(pattern.text) <= LONGEST_KEPT else _glob)(pattern.text)
             inside = pattern.text.startswith("_")
-            names = [name for name in self._known if fnmatchcase(name, glob) and (inside or name[0] != "_")]
+            names = [name for name in self._known if matches(name) and (inside or name[:1] != "_")]
         if not names:
             self._unknown(pattern, f'no {self._noun} matches "{pattern.text}"')
         return names

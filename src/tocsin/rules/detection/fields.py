@@ -61,12 +61,18 @@ class Field(NamedTuple):
         """The top-level vendor fields that reading it takes from the event's attributes."""
         if self.view is not None:
             return attributes_of(self.path, self.view)
-        return frozenset({self.path}) if self.flat else frozenset()
+        return _only(self.path) if self.flat else frozenset()
 
     @property
     def deep(self) -> bool:
         """Whether reading it decodes the whole record."""
         return not self.flat if self.view is None else is_deep(self.path, self.view)
+
+
+@lru_cache(maxsize=4_096)
+def _only(path: str) -> frozenset[str]:
+    """One object for each: most tests read the same few fields."""
+    return frozenset({path})
 
 
 def field_of(written: str, vocabulary: Vocabulary) -> Field:

@@ -61,6 +61,9 @@ def text_leaf(test: TextTest, *, cased: bool, null: bool) -> Leaf:
             return null
         return not isinstance(value, dict | list) and any(test(text) for text in texts_of(value))
 
+    if not cased:
+        return folding
+
     def casing(value: Any) -> bool:
         if type(value) is str:
             return test(value)
@@ -68,7 +71,7 @@ def text_leaf(test: TextTest, *, cased: bool, null: bool) -> Leaf:
             return null
         return not isinstance(value, dict | list) and any(test(text) for text in texts_of(value))
 
-    return casing if cased else folding
+    return casing
 
 
 def searched(search: Callable[[str], object]) -> Leaf:

@@ -98,13 +98,13 @@ def tests_of(tree: Tree) -> Iterator[Test]:
     """Every test of the tree."""
     left = [tree]
     while left:
-        match left.pop():
-            case Test() as test:
-                yield test
-            case Not(item):
-                left.append(item)
-            case All(items) | AnyOf(items):
-                left.extend(reversed(items))
+        part = left.pop()
+        if isinstance(part, Test):
+            yield part
+        elif isinstance(part, Not):
+            left.append(part.item)
+        else:
+            left.extend(reversed(part.items))
 
 
 def text_of(tree: Tree) -> str:
@@ -128,13 +128,15 @@ def codes_of(tree: Tree) -> Codes | None:
 
 def _codes(tree: Tree) -> frozenset[str] | None:
     match tree:
-        case Test(codes=codes):
-            return codes
+        case Test():
+            return tree.codes
         case Not():
             return None
         case All(items):
             known = [codes for item in items if (codes := _codes(item)) is not None]
-            return frozenset.intersection(*known) if known else None
+            if len(known) < 2:  # noqa: PLR2004 - most conditions ask for the code once
+                return known[0] if known else None
+            return frozenset.intersection(*known)
         case AnyOf(items):
             each = [_codes(item) for item in items]
             known = [codes for codes in each if codes is not None]
@@ -165,19 +167,19 @@ def _undecided(tree: Tree) -> Tree | None:
 def _is_deep(tree: Tree) -> bool:
     if isinstance(tree, Test):
         return tree.deep
-    return any(test.deep for test in tests_of(tree))
+    return _is_deep(tree.item) if isinstance(tree, Not) else any(map(_is_deep, tree.items))
 
 
 def _closure(tree: Tree) -> Predicate:
     match tree:
-        case Test(holds=holds):
-            return holds
-        case Not(item):
-            return _not(_closure(item))
-        case All(items):
-            return _all([_closure(item) for item in sorted(items, key=_is_deep)])
-        case AnyOf(items):
-            return _any([_closure(item) for item in sorted(items, key=_is_deep)])
+        case Test():
+            return tree.holds
+        case Not():
+            return _not(_closure(tree.item))
+        case All():
+            return _all([_closure(item) for item in sorted(tree.items, key=_is_deep)])
+        case AnyOf():
+            return _any([_closure(item) for item in sorted(tree.items, key=_is_deep)])
 
 
 def _not(inner: Predicate) -> Predicate:

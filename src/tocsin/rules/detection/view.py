@@ -43,8 +43,10 @@ def view_test(field: Field, key: str, leaf: Leaf) -> Test:
 
 def warn_of_name(written: str, vocabulary: Vocabulary, mark: Mark, problems: Problems) -> None:
     """A field that no event's view holds. An ECS document may hold any, so there only a typo is told."""
+    if not vocabulary.ecs:
+        return
     name = written.replace("{}", "")
-    if not vocabulary.ecs or name in ecs_fields():
+    if name in ecs_fields():
         return
     near = nearest(name, ecs_fields()) if len(problems.warnings) < MOST_HINTS else None
     if near is not None:
