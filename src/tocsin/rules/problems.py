@@ -100,6 +100,8 @@ class Problems:
         self.file = file
         self.errors: list[RuleError] = []
         self.warnings: list[RuleError] = []
+        self._expanded: set[Mark] = set()
+        self._texts = 0
 
     def error(self, mark: Mark, message: str) -> None:
         """Note what stops the load."""
@@ -109,6 +111,13 @@ class Problems:
         """Note what does not."""
         told = _located(mark, message)
         self.warnings.append(RuleError(self.file, mark.line, mark.column, told, severity="warning"))
+
+    def expanded(self, mark: Mark, count: int) -> int:
+        """How many texts the `|expand`s of the file stand for: those so far, and so many at this place."""
+        if mark not in self._expanded:  # a filter is read for each of its rules
+            self._expanded.add(mark)
+            self._texts += count
+        return self._texts
 
     def unread(self, mark: Mark, what: str) -> None:
         """Note what could not be read, where nothing says why: no part of a rule goes without a word."""

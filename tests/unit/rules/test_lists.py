@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tocsin.errors import RuleErrors
-from tocsin.rules.detection import selection
+from tocsin.rules.detection import placeholders, selection
 from tocsin.rules.load import load
 
 from .conftest import does_match
@@ -142,4 +142,26 @@ def test_an_item_that_is_dropped_without_a_word_is_told(
 
     assert told(tmp_path, "u: x", "") == [
         'rule.yml:4:17: "u" cannot be read; compare it with the documentation'
+    ]
+
+
+@pytest.mark.parametrize(("most", "mistakes"), [(9, []), (8, ["8"]), (5, ["5"])])
+def test_all_expanded_texts_of_a_file_are_counted_each_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int, mistakes: list[str]
+) -> None:
+    monkeypatch.setattr(placeholders, "MOST_OF_A_FILE", most)
+    some = "---\ntitle: f\nlogsource: {product: auth0}\n"
+    some += "filter: {rules: any, o: {v|expand: '%names%'}, condition: not o}\n"
+    other = HEAD.replace("one", "two") + "detection: {s: {u|expand: ['%names%', '%names%']}, condition: s}\n"
+    (tmp_path / "rule.yml").write_text(f"{other}---\n{HEAD}detection: {{s: {{u: x}}, condition: s}}\n{some}")
+    (tmp_path / "names.txt").write_text("a\nb\nc\n")
+
+    errors = []
+    try:
+        load([tmp_path / "rule.yml"], lists={"names": tmp_path / "names.txt"})
+    except RuleErrors as exc:
+        errors = [error.message for error in exc.errors]
+
+    assert errors == [
+        f"from here on |expand stands for more than {one} texts in this file; split it" for one in mistakes
     ]

@@ -127,6 +127,13 @@ HOSTILE = {
         "    s: {u|expand: '" + "%p%" * 99 + "'}\n    condition: s\n"
         "tocsin: {params: {p: {default: [a, b]}}}\n"
     ),
+    "placeholders of many values": (
+        "    s: {u|expand: ["
+        + ", ".join(f"'%p%%p%x{i}'" for i in range(100))
+        + "]}\n    condition: s\ntocsin: {params: {p: {default: ["
+        + ", ".join(f"u{i}" for i in range(300))
+        + "]}}}\n"
+    ),
     "a name with blanks": "    s: [\nname: a" + " " * 900_000 + "b\n",
     "many unknown selections": "    s: {u: x}\n    condition: "
     + " or ".join(f"x{i}" for i in range(50_000))
