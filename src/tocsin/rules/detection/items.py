@@ -193,8 +193,8 @@ def _references(question: Question, values: list[Scalar], key: str, scope: Scope
         return each if chain.cased else [text.casefold() for text in each]
 
     def holds(event: Event) -> bool:
-        left = texts(ours(event))
-        return any(compare(one, two) for read in theirs for two in texts(read(event)) for one in left)
+        left = frozenset(texts(ours(event)))
+        return bool(left) and compare(left, frozenset(text for read in theirs for text in texts(read(event))))
 
     return Test(key, holds, fields, deep=any(field.deep for field in (question.field, *others)))
 
@@ -203,9 +203,10 @@ def _names_a_field(value: Scalar) -> bool:
     return isinstance(value.value, str) and bool(literal_of(parse_pattern(value.text)))
 
 
-_TEXT_COMPARE: dict[str, Callable[[str, str], bool]] = {
-    "equals": str.__eq__,
-    "contains": str.__contains__,
-    "startswith": str.startswith,
-    "endswith": str.endswith,
+# Whether some text of the first stands so to one of the second; a stranger may write thousands of each.
+_TEXT_COMPARE: dict[str, Callable[[frozenset[str], frozenset[str]], bool]] = {
+    "equals": lambda left, right: not left.isdisjoint(right),
+    "contains": lambda left, right: any(two in one for one in left for two in right),
+    "startswith": lambda left, right: any(one.startswith(heads) for heads in [tuple(right)] for one in left),
+    "endswith": lambda left, right: any(one.endswith(tails) for tails in [tuple(right)] for one in left),
 }
