@@ -14,6 +14,7 @@ NEAR_ENOUGH = 0.6  # difflib's own default: a typo, not another word
 LONGEST_NAME = 100
 MOST_NAMES = 500
 MOST_SHOWN = 50
+MOST_HINTS = 100
 # What people write who know another tool, or the words for it: each with what is meant, by place.
 SYNONYMS: dict[str, tuple[str, ...]] = {
     "timeframe": ("timespan",),
@@ -118,6 +119,10 @@ class Problems:
             self._expanded.add(mark)
             self._texts += count
         return self._texts
+
+    def hint(self, name: str, known: Iterable[str]) -> str:
+        """`did_you_mean`, for the first mistakes of a file: looking is slow, and a file may be hostile."""
+        return did_you_mean(name, known) if len(self.errors) < MOST_HINTS else "write one that is known"
 
     def unread(self, mark: Mark, what: str) -> None:
         """Note what could not be read, where nothing says why: no part of a rule goes without a word."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from tocsin.rules.document import Entry, Items, Node, Scalar, Table
 from tocsin.rules.durations import duration_meant, duration_ms
-from tocsin.rules.problems import Mark, Problems, did_you_mean
+from tocsin.rules.problems import Mark, Problems
 from tocsin.rules.yaml_mistakes import spaceless
 
 NOWHERE: Mapping[str, str] = {}
@@ -173,7 +173,9 @@ class Section:
         """Report unknown keys; `elsewhere` says of those that stand in the wrong place where they belong."""
         for key, entry in self.rest():
             place = elsewhere.get(key)
-            hint = f"it belongs into {place}" if place else did_you_mean(key, dict.fromkeys(self._asked))
+            hint = (
+                f"it belongs into {place}" if place else self.problems.hint(key, dict.fromkeys(self._asked))
+            )
             if (
                 self.table.flow
                 and isinstance(entry.node, Scalar)
