@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import structlog
+from hypothesis import settings
 
 from tocsin.state.connection import Store, open_store
 from tocsin.state.embedded import EmbeddedServer
@@ -19,6 +20,10 @@ from tocsin.state.embedded import EmbeddedServer
 # A setting of whoever runs the tests is none of theirs; which server binary to start is.
 for name in [name for name in os.environ if name.upper().startswith("TOCSIN_") and name != "TOCSIN_VALKEY"]:
     del os.environ[name]
+
+# How long an example takes says how busy the machine is, and nothing of the code.
+settings.register_profile("tocsin", deadline=None)
+settings.load_profile("tocsin")
 
 
 @pytest.fixture(autouse=True)

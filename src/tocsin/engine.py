@@ -156,8 +156,12 @@ class Engine:
                 events = [
                     event for some in sighted if state in some for event in some[state].groups.get(group, ())
                 ]
-                rule, readers = counting.rule.rule, counting.readers
-                yield Triggers(rule, tenant, group, instants, events, readers, state, floored, late_before_ms)
+                # What only more members can make truer is a floor; any other score is of a sample.
+                sampled = floored and counting.spec.closes and counting.spec.ledger is not None
+                yield Triggers(
+                    counting.rule.rule, tenant, group, instants, events, counting.readers, state,
+                    floored and not sampled, sampled, late_before_ms,
+                )  # fmt: skip
 
     def _passed_on(self, batch: EventBatch, triggers: Sequence[Triggers]) -> list[Triggers]:
         """Tell the correlations that count these; what is left are the triggers of rules that alert."""

@@ -247,7 +247,12 @@ def test_the_law_of_arrays_finds_a_planted_mistake(monkeypatch):
     [
         (Seconds, "__missing__", lambda _self, _head: 0, line(1)),
         (decode_module, "MILLISECONDS", dict.fromkeys(decode_module.MILLISECONDS, 7), line(1)),
-        (decode_module, "unwrap", lambda record: (record, record), json.dumps({"data": good(1)}).encode()),
+        (
+            decode_module,
+            "unwrap",
+            lambda record, _own: (record, record),
+            json.dumps({"data": good(1)}).encode(),
+        ),
     ],
 )
 def test_the_law_of_two_ways_finds_a_planted_mistake(monkeypatch, place, name, wrong, record):

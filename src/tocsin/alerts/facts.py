@@ -28,6 +28,7 @@ WARMING = (
     "with a higher score"
 )
 Facts = dict[str, Any]
+_TOGETHER = ("temporal", "temporal_ordered")  # types whose score is how many of their rules held
 _LINK = re.compile(r"https?://[^\s<>\"'|]{1,1000}")
 # A list's item that goes on in the next line of the rule file: whoever shows it wraps it anew.
 _CONTINUED = re.compile(r"(?<=\S)[ \t]*\n[ \t]+(?![-*\s]|[0-9]+[.)])")
@@ -99,7 +100,7 @@ def alert_facts(alert: Alert, title: str, *, external_url: str, zone: tzinfo) ->
         "tenant": clean(alert.tenant),
         "entity": clean(alert.labels.get("entity", "")),
         "group": [{"name": name_of(field), "value": clean(value)} for field, value in alert.group.items()],
-        "score": score_text(alert),
+        "score": _score_said(alert),
         "events": _more_events(alert),
         "sampled": _sampled(alert),
         "timespan": _timespan(alert),
@@ -151,6 +152,14 @@ def name_of(field: str, *, several: bool = False) -> str:
     return words[:1].upper() + words[1:]
 
 
+def _score_said(alert: Alert) -> str:
+    """The score as messages say it: of rules that hold together it is how many."""
+    text = score_text(alert)
+    if alert.type in _TOGETHER:
+        return f"{text} {'rule' if text == '1' else 'rules'}"
+    return f"{text} (sampled)" if alert.sampled else text
+
+
 def score_text(alert: Alert) -> str:
     """`157`, or `200+` where a cap let events go."""
     return _number(_plain_number(alert.score), floor=alert.floor)
@@ -182,7 +191,8 @@ def _status(alert: Alert) -> str:
 
 def _timespan(alert: Alert) -> str:
     text = clean(alert.annotations.get("timespan", ""))
-    return "" if text == "0s" else text
+    at_once = text == "0s" or (text == "1s" and alert.type in _TOGETHER)
+    return "" if at_once else text
 
 
 def _params(text: str) -> Facts:

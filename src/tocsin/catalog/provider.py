@@ -33,6 +33,11 @@ class Provider:
     ecs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     outcomes: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
+    @property
+    def own_fields(self) -> frozenset[str]:
+        """What has one of these is a record, and no envelope around one."""
+        return frozenset({self.code_field, self.action_field, *self.time_fields} - {""})
+
 
 _STATUSES = {
     **dict.fromkeys(("success", "successful", "succeeded", "ok", "completed", "passed"), "success"),

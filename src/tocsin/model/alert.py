@@ -50,13 +50,14 @@ class Evidence(msgspec.Struct, kw_only=True):
 class Alert(msgspec.Struct, kw_only=True):
     """One episode.
 
-    `fingerprint` names the (tenant, rule, group); `id` the episode, and never changes. `score` is
-    the episode's highest so far; `floor` says that it counted at least that many. `warming`: some of
+    `fingerprint` names the (tenant, rule, group); `id` the episode, and never changes. `type` is its
+    rule's. `score` is the episode's highest so far; `floor` says that it counted at least that many,
+    `sampled` that the score is of a part of the events, because a cap let others go. `warming`: some of
     its windows began before the rule's state did, so what happened earlier may be missing in them.
     `trigger` is what the event at the first trigger showed, by context field; what it did not show, or
     what is kept of no event, is left out. `fired_ms` is the trigger at which it fired (None while the
-    rule's `for` has not passed: nobody is told of it). `found_ms` is the wall time at which it was found.
-    `merged_into` names the episode that a late event made this one a part of.
+    rule's `for` has not passed: nobody is told of it). `found_ms` is the wall time at which it was
+    found. `merged_into` names the episode that a late event made this one a part of.
     """
 
     id: str
@@ -68,8 +69,10 @@ class Alert(msgspec.Struct, kw_only=True):
     started_ms: int
     last_ms: int
     score: float
+    type: str = ""
     status: Status = "firing"
     floor: bool = False
+    sampled: bool = False
     late: bool = False
     warming: bool = False
     fired_ms: int | None = None
@@ -154,7 +157,8 @@ class Triggers(NamedTuple):
     `instants` are `(at_ms, score)`, in any order, an instant possibly twice (the higher score
     counts). `events` are the batch's events of that group. `readers` read of an event the rule's
     context fields, then its group-by fields. `state` names the rule's windows and evidence (empty
-    for a plain detection). `floor`: the scores may be too low, because older members were let go.
+    for a plain detection). Older members were let go, so that of what is counted the scores may be too
+    low (`floor`), or that other scores are of what was left (`sampled`).
     Instants before `late_before_ms` are late: they were behind the watermark when they were found.
     Those up to `warming_until_ms` end windows that began before the rule's state did.
     """
@@ -167,6 +171,7 @@ class Triggers(NamedTuple):
     readers: tuple[Reader, ...] = ()
     state: str = ""
     floor: bool = False
+    sampled: bool = False
     late_before_ms: int = NEVER_MS
     warming_until_ms: int = NEVER_MS
 
@@ -189,6 +194,7 @@ def as_record(alert: Alert, title: str) -> dict[str, Any]:
         "id": alert.id,
         "fingerprint": alert.fingerprint,
         "rule": alert.rule,
+        "type": alert.type,
         "title": title,
         "severity": alert.severity,
         "group": alert.group,
@@ -206,6 +212,7 @@ def as_record(alert: Alert, title: str) -> dict[str, Any]:
         "labels": alert.labels,
         "annotations": {k: v for k, v in alert.annotations.items() if k != "headline"},
         **({"score_is_floor": True} if alert.floor else {}),
+        **({"sampled": True} if alert.sampled else {}),
         **({"late": True} if alert.late else {}),
         **({"warming": True} if alert.warming else {}),
         **({"merged_into": alert.merged_into} if alert.merged_into else {}),

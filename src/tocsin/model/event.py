@@ -19,7 +19,7 @@ from typing import Any, cast
 import msgspec
 
 from tocsin.catalog.ecs import ecs_view, flattened
-from tocsin.catalog.provider import ECS
+from tocsin.catalog.provider import ECS, PROVIDERS
 
 ATTRIBUTE_PREFIX = "v_"
 LONGEST_KEPT = 100  # characters of a field whose attribute is remembered
@@ -53,6 +53,9 @@ class Event(msgspec.Struct, kw_only=True, eq=False, gc=False, rename=_OURS):
     def ecs(self) -> dict[str, Any]:
         """The normalised view: ECS name -> value, made anew at every call (`tocsin.catalog.ecs`)."""
         return ecs_view(self.provider, self.code, self.id, self.time_ms, self.fields)
+
+
+_CODE = frozenset({"type"})
 
 
 def _finite(number: str) -> float | str:
@@ -115,9 +118,9 @@ def _unwrapped(record: Any, provider: str) -> dict[str, Any]:
     if provider == ECS:
         return flattened(record)
     inner = record.get("data")
-    if isinstance(inner, dict) and "type" not in record:
-        return inner
-    return record
+    known = PROVIDERS.get(provider)
+    own = known.own_fields if known else _CODE
+    return inner if isinstance(inner, dict) and own.isdisjoint(record) else record
 
 
 def as_text(value: object) -> str | None:

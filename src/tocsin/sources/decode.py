@@ -71,7 +71,9 @@ class Decoder:
         self._type = event_type(self.fields)
         quick = _quick_type(provider, self.fields, tenant, default_tenant)
         self._flat = msgspec.json.Decoder(quick)
-        item = msgspec.defstruct("Item", [("data", quick), ("type", msgspec.UnsetType, msgspec.UNSET)])
+        own = {f"own_{place}": name for place, name in enumerate(sorted(self._provider.own_fields))}
+        absent = [(name, msgspec.UnsetType, msgspec.UNSET) for name in own]
+        item = msgspec.defstruct("Item", [("data", quick), *absent], rename=own)
         self._wrapped: msgspec.json.Decoder[Any] = msgspec.json.Decoder(item)
         self._seconds = Seconds()
         self._date = attrgetter(attribute(self._provider.time_fields[0]))
@@ -160,7 +162,9 @@ class Decoder:
 
     def _carefully(self, record: bytes, limit_ms: int) -> Event:
         whole, was_cut = full_record(record)
-        item, fields = unwrap(whole) if self._provider.code_field else (whole, whole)
+        item, fields = whole, whole
+        if self._provider.code_field:
+            item, fields = unwrap(whole, self._provider.own_fields)
         event = self._type(
             raw=msgspec.json.encode(item) if was_cut or item is not whole else record,
             provider=self._provider.name,

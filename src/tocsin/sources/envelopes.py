@@ -41,18 +41,23 @@ def is_spread(body: bytes) -> bool:
     return bool(newline) and first.rstrip().endswith((b"{", b"[", b","))
 
 
-def unwrap(whole: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The item inside the sink's envelope, and the record inside the item."""
+def unwrap(
+    whole: dict[str, Any], own: frozenset[str] = frozenset({"type"})
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The item inside the sink's envelope, and the record inside the item.
+
+    What has one of its `own` fields is a record itself, whatever its `data` may be.
+    """
     item = whole
-    while (inner := _inside(item)) is not None:
+    while (inner := _inside(item, own)) is not None:
         item = inner
     data = item.get("data")
-    return item, data if "type" not in item and isinstance(data, dict) else item
+    return item, data if own.isdisjoint(item) and isinstance(data, dict) else item
 
 
-def _inside(envelope: dict[str, Any]) -> dict[str, Any] | None:
+def _inside(envelope: dict[str, Any], own: frozenset[str]) -> dict[str, Any] | None:
     """The item in a sink's envelope; None when this is an item already."""
-    if "type" in envelope:
+    if not own.isdisjoint(envelope):
         return None
     if isinstance(data := envelope.get("data"), dict):
         return data if _is_item(data) else None  # Event Grid has an item where an item has its record.

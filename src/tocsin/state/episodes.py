@@ -66,6 +66,7 @@ class Episode:
         alert.last_ms = max(alert.last_ms, gone.last_ms)
         alert.score = max(alert.score, gone.score)
         alert.floor |= gone.floor
+        alert.sampled |= gone.sampled
         alert.late |= gone.late
         alert.warming |= gone.warming
         alert.severity = max(alert.severity, gone.severity, key=severity_rank)
@@ -131,8 +132,7 @@ class Folder:
             alert.last_ms = run[-1][0]
             alert.score = max(alert.score, *[score for _, score in run])
             alert.late |= run[0][0] < triggers.late_before_ms
-            alert.warming |= run[0][0] <= triggers.warming_until_ms
-            alert.floor |= triggers.floor
+            _mark(alert, triggers, run[0][0])
             # Of one stretch its ends say it all.
             whole = _solid(episode, triggers) or run[-1][0] - run[0][0] <= triggers.rule.timespan_ms
             shown = (run[0], run[-1]) if whole else run
@@ -178,8 +178,7 @@ class Folder:
         if at_ms < alert.started_ms:
             alert.started_ms = at_ms
             alert.trigger = shown_at(at_ms, self._seen(triggers, at_ms, at_ms), triggers.rule.context)
-        alert.floor |= triggers.floor
-        alert.warming |= at_ms <= triggers.warming_until_ms
+        _mark(alert, triggers, at_ms)
         if score > alert.score:
             alert.score = score
             self._raise(episode, triggers, at_ms)
@@ -241,6 +240,13 @@ class Folder:
             return self.recall(triggers, from_ms, to_ms)
         inside = (event for event in triggers.events if from_ms <= event.time_ms <= to_ms)
         return Sightings.of(inside, triggers.readers)
+
+
+def _mark(alert: Alert, triggers: Triggers, at_ms: int) -> None:
+    """What a trigger at `at_ms` adds to what is to be known of the alert's score."""
+    alert.floor |= triggers.floor
+    alert.sampled |= triggers.sampled
+    alert.warming |= at_ms <= triggers.warming_until_ms
 
 
 def _solid(episode: Episode, triggers: Triggers) -> bool:

@@ -137,17 +137,22 @@ def _split(triggers: list[Triggers], watermark_ms: int) -> tuple[Triggers | None
         return first, None  # the common case
     instants = [instant for trigger in triggers for instant in trigger.instants]
     events = [event for trigger in triggers for event in trigger.events]
-    floor = any(trigger.floor for trigger in triggers)
+    whole = first._replace(
+        instants=instants,
+        events=events,
+        floor=any(trigger.floor for trigger in triggers),
+        sampled=any(trigger.sampled for trigger in triggers),
+    )
     past = [instant for instant in instants if instant[0] < watermark_ms]
     if not past:
-        return None, first._replace(instants=instants, events=events, floor=floor)
+        return None, whole
     past_events = [event for event in events if event.time_ms < watermark_ms]
-    done = first._replace(instants=past, events=past_events, floor=floor)
+    done = whole._replace(instants=past, events=past_events)
     if len(past) == len(instants):
         return done, None
     rest = [instant for instant in instants if instant[0] >= watermark_ms]
     rest_events = [event for event in events if event.time_ms >= watermark_ms]
-    return done, first._replace(instants=rest, events=rest_events, floor=floor)
+    return done, whole._replace(instants=rest, events=rest_events)
 
 
 def codes_read_whole(ruleset: RuleSet) -> frozenset[str] | None:

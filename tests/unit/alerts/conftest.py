@@ -34,6 +34,7 @@ def make_alert(number: int = 0, **more: Any) -> Alert:
         "tenant": "acme",
         "rule": "failed_logins_from_ip",
         "rule_id": "baa1bd33",
+        "type": "event_count",
         "severity": "high",
         "started_ms": START_MS,
         "last_ms": START_MS + 3_600_000,

@@ -120,6 +120,21 @@ def test_a_score_that_is_only_a_floor_says_so(alert_of):
     assert title(alert_of(score=200, floor=True)) == "200+ failed logins from 24.151.103.17 in 10m"
 
 
+def test_a_score_of_a_sample_says_so_in_a_message_and_stays_a_number_in_a_title(renderer, alert_of, send_of):
+    alert = alert_of(score=0.686, sampled=True)
+
+    assert title(alert).startswith("0.686 failed logins")
+    assert "Score:        0.686 (sampled) in 10m" in _email(renderer, send_of([alert]))
+
+
+@pytest.mark.parametrize(("score", "said"), [(1, "1 rule\n"), (2, "2 rules\n")])
+def test_the_score_of_rules_that_hold_at_one_instant_is_how_many(renderer, alert_of, send_of, score, said):
+    plain = alert_of()
+    alert = alert_of(score=score, type="temporal", annotations=plain.annotations | {"timespan": "1s"})
+
+    assert f"Score:        {said}" in _email(renderer, send_of([alert])).replace(",", "\n")
+
+
 @pytest.mark.parametrize(
     ("score", "shown"), [(3.5, "3.5"), (2 / 3, "0.667"), (float("inf"), "inf"), (4.0, "4")]
 )
@@ -163,3 +178,7 @@ def test_every_fact_a_template_may_use_is_in_the_templates_readme(alert_of, send
     missing = [name for name in [*message, *message["alerts"][0]] if f"`{name}`" not in told]
 
     assert missing == []
+
+
+def _email(renderer, send):
+    return str(renderer.render(send, "email", "mail", NOW).body["text"])

@@ -140,6 +140,7 @@ def test_of_an_alert_that_never_fired_nobody_is_told_that_it_became_part_of_anot
 SAID: dict[str, dict[str, Any]] = {
     "late": {"late_before_ms": 1_000},
     "floor": {"floor": True},
+    "sampled": {"sampled": True},
     "warming": {"warming_until_ms": 1_000},
 }
 

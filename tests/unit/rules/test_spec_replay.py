@@ -65,20 +65,20 @@ def _lived(rules: RuleSet, events: int) -> Alert:
 
 
 @pytest.mark.parametrize(
-    ("correlate", "events"),
+    ("correlate", "events", "said"),
     [
-        ("type: event_count, condition: {gte: 3}", 2_000),
-        ("type: value_count, condition: {gte: 3, field: data.user_name}", 2_000),
-        ("type: value_sum, condition: {gte: 3, field: data.n}", 11_000),
+        ("type: event_count, condition: {gte: 3}", 2_000, "floor"),
+        ("type: value_count, condition: {gte: 3, field: data.user_name}", 2_000, "floor"),
+        ("type: value_sum, condition: {gte: 3, field: data.n}", 11_000, "sampled"),
     ],
 )
 def test_a_score_of_a_replay_is_exact_where_a_live_one_is_a_floor(
-    load_text: Callable[..., RuleSet], correlate: str, events: int
+    load_text: Callable[..., RuleSet], correlate: str, events: int, said: str
 ) -> None:
     rules = load_text(RULE % correlate)
 
     exact, floor = _replayed(rules, events), _lived(rules, events)
 
-    assert (exact.score, exact.floor) == (events, False)
+    assert (exact.score, exact.floor, exact.sampled) == (events, False, False)
     assert floor.score < events
-    assert floor.floor
+    assert (floor.floor, floor.sampled) == (said == "floor", said == "sampled")

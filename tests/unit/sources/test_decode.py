@@ -396,6 +396,18 @@ def test_vendor_keys_named_like_ours_are_not_ours():
     assert event.parsed["ip"] == GOOD["ip"]
 
 
+@pytest.mark.parametrize(
+    "data", [{}, {"ip": "192.0.2.9"}, {"eventKey": "other", "frontegg_id": "2", "createdAt": WHEN}]
+)
+@pytest.mark.parametrize("known_by", [{"eventKey": "login.completed"}, {"action": "User logged in"}])
+def test_a_frontegg_audit_with_data_of_its_own_is_no_envelope(known_by, data):
+    record = {"frontegg_id": "1", "createdAt": WHEN, "ip": "192.0.2.1", "data": data} | known_by
+
+    event = one(json.dumps(record).encode(), provider="frontegg")
+
+    assert (event.id, event.fields["ip"], event.fields["data"]) == ("1", "192.0.2.1", data)
+
+
 def test_frontegg_audit_records_have_their_own_names():
     record = {
         "frontegg_id": "evt-1",

@@ -219,7 +219,7 @@ def test_of_too_many_numbers_the_oldest_go_and_the_score_says_so(load_text: Load
 
     (trigger,) = engine.due("acme", watermark_ms=20_000, committed_ms=0)
 
-    assert trigger.floor
+    assert (trigger.floor, trigger.sampled) == (False, True)
     assert trigger.instants[-1][0] == 10_499
     assert 8_000 < trigger.instants[-1][1] <= 10_000
 
@@ -239,7 +239,7 @@ def test_a_flood_of_more_than_the_cap_within_the_lateness_is_told_at_once(
         triggers += engine.process("acme", events, committed_ms=start - 60_000)
 
     assert triggers
-    assert all(trigger.floor for trigger in triggers)
+    assert all(trigger.sampled for trigger in triggers)
     assert max(score for trigger in triggers for _, score in trigger.instants) > 8_000
     told = {at for trigger in triggers for at, _ in trigger.instants}
     assert min(told) < 10_000
