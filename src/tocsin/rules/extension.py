@@ -40,7 +40,7 @@ def read_extension(
     if correlation and correlate:
         section.wrong("correlate", "this document is a correlation already; remove tocsin.correlate")
         correlate = None
-    counting = read_correlation(correlate, params, shorthand=True) if correlate else None
+    counting = read_correlation(correlate, params, vocabulary) if correlate else None
     category = section.scalars("category")
     if correlation and category:
         section.wrong("category", "a correlation has no events of its own; name the category in its rules")
