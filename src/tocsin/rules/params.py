@@ -112,7 +112,7 @@ def _param(name: str, section: Section, root: Table, mark: Mark, chosen: Chosen 
             section.wrong("default", "remove default: what the document says at `set` is the default")
         default = _found(root, sets)
         if not default:
-            section.wrong("set", f'the document has no value at "{".".join(sets)}"; write it there first')
+            section.wrong("set", _nothing_told(root, sets))
     if not default:
         if sets:
             return None
@@ -174,7 +174,7 @@ def _fits(
     """Whether the value is of its default's kind and within the bounds; what is wrong is noted."""
     before = len(problems.errors)
     _check_kind(name, value, default, problems)
-    for scalar in value:
+    for scalar in value if len(problems.errors) == before else ():  # of another kind it has no measure
         _check_bounds(name, scalar, *bounds, problems)
     return len(problems.errors) == before
 
@@ -186,7 +186,9 @@ def _check_kind(
     if value is default or kind == "text":
         return
     if len(value) != 1 or _kind(value[0]) != kind:
-        problems.error(value[0].mark, f'param "{name}" is a {kind}, like its default {default[0].text}')
+        unquoted = len(value) == 1 and _kind(replace(value[0], plain=True)) == kind
+        hint = "; remove the quotes" if unquoted else ""
+        problems.error(value[0].mark, f'param "{name}" is a {kind}, like its default {default[0].text}{hint}')
 
 
 def _kind(scalar: Scalar) -> str:
@@ -224,12 +226,25 @@ def _measure(scalar: Scalar | None) -> float | None:
 
 
 def _found(root: Table, path: tuple[str, ...]) -> tuple[Scalar, ...]:
+    node = _at(root, path)
+    return (node,) if isinstance(node, Scalar) and not node.is_null else ()
+
+
+def _nothing_told(root: Table, path: tuple[str, ...]) -> str:
+    node, place = _at(root, path), ".".join(path)
+    if isinstance(node, Items | Table):
+        shape = "list" if isinstance(node, Items) else "map"
+        return f'at "{place}" stands a {shape}, and a param sets one value; name the place of one'
+    return f'the document has no value at "{place}"; write it there first'
+
+
+def _at(root: Table, path: tuple[str, ...]) -> Node | None:
     node: Node = root
     for step in path:
         if not isinstance(node, Table) or step not in node.entries:
-            return ()
+            return None
         node = node.entries[step].node
-    return (node,) if isinstance(node, Scalar) and not node.is_null else ()
+    return node
 
 
 def with_params_set(root: Table, params: Mapping[str, Param]) -> Table:

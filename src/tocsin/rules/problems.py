@@ -67,6 +67,7 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
     "casesensitive": ("cased",),
     "level": ("severity",),
     "severity": ("level", "is"),
+    "lvl": ("level",),
     "summary": ("title",),
     "headline": ("title",),
     "default": ("default",),

@@ -33,7 +33,8 @@ def read(reading: Reading) -> Counting | None:
     before = len(section.problems.errors)
     if section.has("condition"):
         section.wrong("condition", "a sequence has no condition; say at_least in its steps")
-    found = [_step(within, place) for place, within in enumerate(section.sections("steps", "a step"))]
+    written = section.sections("steps", "a step", "when")
+    found = [_step(within, place) for place, within in enumerate(written)]
     if section.lacks("steps"):
         section.problems.error(section.mark, f"a sequence needs steps, like {EXAMPLE}")
     elif len(section.problems.errors) == before and not LEAST_STEPS <= len(found) <= MOST_STEPS:

@@ -20,6 +20,7 @@ from tocsin.rules.detection.selection import selection_tree
 from tocsin.rules.detection.tree import Codes, Predicate, Tree, all_of, any_of, codes_of, predicate, tests_of
 from tocsin.rules.detection.view import warn_of_names
 from tocsin.rules.document import Entry, Scalar
+from tocsin.rules.problems import Mark
 from tocsin.rules.spec import DetectionDoc, FilterDoc
 
 
@@ -178,7 +179,13 @@ def condition_trees(
     """As `condition_tree`, and the tree of each step; None in place of what has a mistake."""
     trees = {name: selection_tree(name, entry.node, scope) for name, entry in selections.items()}
     sound = {name: tree for name, tree in trees.items() if tree is not None}
-    parsed = [parse_condition(condition, sound, scope.problems, trees) for condition in (*conditions, *steps)]
+    parsed = [parse_condition(condition, sound, scope.problems, trees) for condition in conditions]
+    wrong: set[Mark] = set()
+    for step in steps:
+        told = step.mark in wrong  # it is made of the step before, whose mistake it would repeat
+        parsed.append((None, set()) if told else parse_condition(step, sound, scope.problems, trees))
+        if parsed[-1][0] is None:
+            wrong.add(step.mark)
     used = {name for _, names in parsed for name in names}
     found = [tree for tree, _ in parsed]
     alternatives = [tree for tree in found[: len(conditions)] if tree is not None]

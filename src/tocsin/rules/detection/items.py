@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Container, Mapping
 from functools import lru_cache
 from operator import attrgetter
 from typing import Any, NamedTuple
@@ -22,6 +23,8 @@ from tocsin.rules.detection.view import view_test, warn_of_words
 from tocsin.rules.document import Scalar
 from tocsin.rules.problems import Mark
 
+LONGEST_CODES = 500  # characters of a text that may be several codes
+_BETWEEN = re.compile(r"[\s|,;]+")
 MOST_HINTS = 100  # a file; looking for the nearest code is slow, and a file may be hostile
 
 
@@ -110,11 +113,19 @@ def _codes(field: Field, chain: Chain, values: list[Scalar], scope: Scope) -> fr
             return None
         found |= {code, code.casefold(), known.get(code.casefold(), code)}
         if known and code.casefold() not in known:
-            few = len(scope.problems.warnings) < MOST_HINTS
-            near = scope.catalog.nearest_code(scope.product, code) if few else None
-            hint = f'did you mean "{near}"?' if near else "look it up with `tocsin events`"
+            hint = _hint(code, known, scope)
             scope.problems.warning(value.mark, f'unknown {scope.product} event code "{code}"; {hint}')
     return frozenset(found)
+
+
+def _hint(code: str, known: Container[str], scope: Scope) -> str:
+    """The way out of an unknown code."""
+    several = [one for one in _BETWEEN.split(code) if one] if len(code) <= LONGEST_CODES else []
+    if len(several) > 1 and all(one.casefold() in known for one in several):
+        return f"write a list: [{', '.join(several)}]"
+    few = len(scope.problems.warnings) < MOST_HINTS
+    near = scope.catalog.nearest_code(scope.product, code) if few else None
+    return f'did you mean "{near}"?' if near else "look it up with `tocsin events`"
 
 
 @lru_cache(maxsize=64)

@@ -10,6 +10,7 @@ from tocsin.model.rule import SeverityBound, severity_rank
 from tocsin.rules.correlations import CORRELATIONS
 from tocsin.rules.correlations.counting import HIGHEST_COUNT, Bounds
 from tocsin.rules.correlations.kind import CorrelationSpec
+from tocsin.rules.detection.fields import Vocabulary, field_of
 from tocsin.rules.document import Node, Scalar, Table, scalars
 from tocsin.rules.lints.headline import headline_told
 from tocsin.rules.lints.keys import (
@@ -99,6 +100,7 @@ def _counting(doc: DetectionDoc | CorrelationDoc, spec: CorrelationSpec | None) 
         _counted_field(doc, spec)
     if spec is not None or (isinstance(doc, DetectionDoc) and doc.extension.correlate is None):
         _severities(doc, spec)
+        _never_long(doc)
         _headline(doc, spec)
 
 
@@ -124,11 +126,21 @@ def _threshold(doc: DetectionDoc | CorrelationDoc, spec: CorrelationSpec) -> Non
 
 
 def _counted_field(doc: DetectionDoc | CorrelationDoc, spec: CorrelationSpec) -> None:
-    if spec.fields and set(spec.fields) <= set(spec.group_by):
+    words = doc.vocabulary if isinstance(doc, DetectionDoc) else Vocabulary()
+    groups = {field_of(name, words).key for name in spec.group_by}
+    if spec.fields and {field_of(name, words).key for name in spec.fields} <= groups:
         counted = " and ".join(spec.fields)
         doc.problems.warning(
             spec.mark, f"each group has one value of {counted}, so the count is always 1; count another field"
         )
+
+
+def _never_long(doc: DetectionDoc | CorrelationDoc) -> None:
+    alert = doc.extension.alert
+    if alert.for_ms and alert.resolve_after_ms == 0:
+        told = "with resolve_after: 0s every alert is one instant, so none lasts long enough to fire"
+        mark = _mark_at(doc.root, "tocsin", "alert", "for")
+        doc.problems.warning(mark, f"{told}; remove for, or raise resolve_after")
 
 
 def _severities(doc: DetectionDoc | CorrelationDoc, spec: CorrelationSpec | None) -> None:
@@ -161,8 +173,13 @@ def _scores_from(bound: SeverityBound, bounds: Bounds) -> Iterator[float]:
 
 
 def _params(doc: DetectionDoc | CorrelationDoc) -> None:
-    """A param that is named nowhere; within a text its name as a word is enough."""
+    """A param that is named nowhere; within a text its name as a word is enough. Two that set the same."""
     params = doc.extension.params
+    setting: dict[tuple[str, ...], str] = {}
+    for param in params.values():
+        if param.sets and (earlier := setting.setdefault(param.sets, param.name)) != param.name:
+            told = f'"{earlier}" sets {".".join(param.sets)}, too, and the later one counts; remove one'
+            doc.problems.warning(param.mark, told)
     texts = {scalar.text for scalar in _using(doc.root)} if params else set()
     unused = [param for param in params.values() if not param.sets and f"${param.name}" not in texts]
     if not unused:
@@ -181,13 +198,17 @@ def _params(doc: DetectionDoc | CorrelationDoc) -> None:
 
 
 def _using(root: Table) -> Iterator[Scalar]:
-    """The texts in which a param may be named."""
+    """The texts in which a param may be named, and those in which one was refused."""
     for key, entry in root.entries.items():
         if key == "detection":
             yield from scalars(entry.node)
+        elif key == "correlation":
+            for scalar in scalars(entry.node):
+                if scalar.is_open:
+                    yield Scalar(scalar.param, scalar.mark)
         elif key == "tocsin" and isinstance(entry.node, Table):
             for below, within in entry.node.entries.items():
-                if below in ("correlate", "alert"):
+                if below in ("correlate", "alert", "prefixes"):
                     yield from scalars(within.node)
 
 

@@ -63,7 +63,10 @@ def _rule(folder: Path, correlate: str, tests: str = "") -> Path:
         ),
         (
             "ip: data.ip, timespan: 1M, condition: {kmh: 9}",
-            "6:60: 1M: months and years have no fixed length; write days or weeks, like 30d",
+            (
+                "6:60: 1M: months and years have no fixed length; write days or weeks, like 30d, "
+                "or 1m for minutes"
+            ),
         ),
     ],
 )
