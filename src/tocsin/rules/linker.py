@@ -128,10 +128,6 @@ class Linker:
             doc = self._names.find(reference, filter_.problems)
             if doc is None:
                 continue
-<<<<<<< HEAD
-            if _covers(filter_, doc):
-                found[id(doc)] = doc
-=======
             if isinstance(doc, CorrelationDoc):
                 filter_.problems.warning(
                     reference.mark,
@@ -139,8 +135,7 @@ class Linker:
                     "changes nothing there; name the rules that it counts",
                 )
             elif _covers(filter_, doc):
-                found.append(doc)
->>>>>>> a3f20d6a786e08993056e302b6fbc7518d9b5653
+                found[id(doc)] = doc
             else:
                 shown = ", ".join(f"{key} {value}" for key, value in _logsource(filter_).items())
                 filter_.problems.warning(

@@ -182,23 +182,11 @@ class Section:
         """Report unknown keys; `elsewhere` says of those that stand in the wrong place where they belong."""
         for key, entry in self.rest():
             place = elsewhere.get(key)
-<<<<<<< HEAD
-            hint = (
-                f"it belongs into {place}" if place else self.problems.hint(key, dict.fromkeys(self._asked))
-            )
-            if (
-                self.table.flow
-                and isinstance(entry.node, Scalar)
-                and entry.node.is_null
-                and not entry.node.text
-            ):
-                hint = "in braces a comma begins the next entry; text with a comma needs quotes"
-=======
-            hint = f"it belongs into {place}" if place else did_you_mean(key, dict.fromkeys(self._asked))
+            near = self.problems.hint(key, dict.fromkeys(self._asked))
+            hint = f"it belongs into {place}" if place else near
             if self.table.flow and _is_nothing(entry):
                 meant = spaceless(key)
                 hint = f'write a space after the colon: "{meant}"' if meant else _COMMA
->>>>>>> a3f20d6a786e08993056e302b6fbc7518d9b5653
             self.problems.error(entry.key_mark, f'unknown key "{key}" in {self.name}; {hint}')
 
 

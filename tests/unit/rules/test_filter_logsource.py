@@ -40,7 +40,6 @@ def test_a_filter_narrows_rules_of_its_logsource(
     assert rule.rule.name == "one"
 
 
-<<<<<<< HEAD
 @pytest.mark.parametrize(
     "condition",
     [
@@ -60,7 +59,8 @@ def test_a_filter_begins_with_not_however_it_is_written(
     ruleset = load_text(text.replace("condition: not o", f"condition: {condition}"))
 
     assert [does_match(ruleset, {"type": "s", "f": "x", "g": value}) for value in "yz"] == [False, True]
-=======
+
+
 @pytest.mark.parametrize("logsource", ["{product: auth0}", "{}"])
 def test_a_filter_that_names_a_correlation_is_told_what_filters_narrow(
     load_text: Callable[..., RuleSet], logsource: str
@@ -76,4 +76,3 @@ def test_a_filter_that_names_a_correlation_is_told_what_filters_narrow(
         '"c" is a correlation, and a filter narrows detections alone, so it changes nothing there; '
         "name the rules that it counts"
     )
->>>>>>> a3f20d6a786e08993056e302b6fbc7518d9b5653

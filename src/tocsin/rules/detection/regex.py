@@ -11,13 +11,10 @@ import re2
 
 _OPTIONS = re2.Options()
 _OPTIONS.log_errors = False
-<<<<<<< HEAD
 MAX_SUBJECT = 64 * 1024  # characters of a value that `re` sees: its time is not linear
-=======
 # What RE2 knows and Python does not: classes of Unicode, and the end of the text.
 _ONLY_RE2 = re.compile(r"\\(?:[pP](?:\{\^?\w+\}|[A-Z])|z)|\\.", re.DOTALL)
 _UNKNOWN_CLASS = "invalid character class"
->>>>>>> a3f20d6a786e08993056e302b6fbc7518d9b5653
 _LOOK_AROUND = re.compile(r"\(\?<?[=!]")
 
 Search = Callable[[str], object]
@@ -61,7 +58,7 @@ def compile_search(pattern: str, flags: str, *, trusted: bool) -> Search | Refus
         # It is a pattern of RE2's, but for what RE2 refuses.
         either = f"RE2 refuses it ({refused.reason}), and so does Python's re ({slow.reason})"
         return Wrong(either, "write it for one of them") if trusted else refused
-    return slow.search if trusted else refused
+    return (lambda text: slow.search(text[:MAX_SUBJECT])) if trusted else refused
 
 
 def _slow(source: str) -> re.Pattern[str] | Wrong:
@@ -71,15 +68,9 @@ def _slow(source: str) -> re.Pattern[str] | Wrong:
             return re.compile(source)
     except (re.error, OverflowError, RecursionError) as exc:
         return Wrong(str(exc))
-<<<<<<< HEAD
-    if trusted:
-        return lambda text: slow.search(text[:MAX_SUBJECT])
-    return Refused("look-around" if _LOOK_AROUND.search(pattern) else refusal)
-=======
 
 
 def _told_to_python(found: re.Match[str]) -> str:
     """What Python would read in place of an escape that only RE2 knows."""
     escape = found[0]
     return {"p": r"\w", "P": r"\w", "z": r"\Z"}.get(escape[1], escape)
->>>>>>> a3f20d6a786e08993056e302b6fbc7518d9b5653
