@@ -182,8 +182,9 @@ class Section:
         """Report unknown keys; `elsewhere` says of those that stand in the wrong place where they belong."""
         for key, entry in self.rest():
             place = elsewhere.get(key)
-            near = self.problems.hint(key, dict.fromkeys(self._asked))
-            hint = f"it belongs into {place}" if place else near
+            hint = (
+                f"it belongs into {place}" if place else self.problems.hint(key, dict.fromkeys(self._asked))
+            )
             if self.table.flow and _is_nothing(entry):
                 meant = spaceless(key)
                 hint = f'write a space after the colon: "{meant}"' if meant else _COMMA

@@ -40,6 +40,23 @@ def test_a_filter_narrows_rules_of_its_logsource(
     assert rule.rule.name == "one"
 
 
+@pytest.mark.parametrize("logsource", ["{product: auth0}", "{}"])
+def test_a_filter_that_names_a_correlation_is_told_what_filters_narrow(
+    load_text: Callable[..., RuleSet], logsource: str
+) -> None:
+    counting = "correlation: {type: event_count, rules: [one], timespan: 1m, condition: {gte: 2}}"
+    text = TEXT.format("product: auth0", "product: auth0", "[c]").replace(
+        "logsource: {product: auth0}\nfilter", f"logsource: {logsource}\nfilter"
+    )
+
+    [warning] = load_text(f"{text}---\ntitle: c\nname: c\n{counting}\n").warnings
+
+    assert warning.message == (
+        '"c" is a correlation, and a filter narrows detections alone, so it changes nothing there; '
+        "name the rules that it counts"
+    )
+
+
 @pytest.mark.parametrize(
     "condition",
     [
@@ -59,20 +76,3 @@ def test_a_filter_begins_with_not_however_it_is_written(
     ruleset = load_text(text.replace("condition: not o", f"condition: {condition}"))
 
     assert [does_match(ruleset, {"type": "s", "f": "x", "g": value}) for value in "yz"] == [False, True]
-
-
-@pytest.mark.parametrize("logsource", ["{product: auth0}", "{}"])
-def test_a_filter_that_names_a_correlation_is_told_what_filters_narrow(
-    load_text: Callable[..., RuleSet], logsource: str
-) -> None:
-    counting = "correlation: {type: event_count, rules: [one], timespan: 1m, condition: {gte: 2}}"
-    text = TEXT.format("product: auth0", "product: auth0", "[c]").replace(
-        "logsource: {product: auth0}\nfilter", f"logsource: {logsource}\nfilter"
-    )
-
-    [warning] = load_text(f"{text}---\ntitle: c\nname: c\n{counting}\n").warnings
-
-    assert warning.message == (
-        '"c" is a correlation, and a filter narrows detections alone, so it changes nothing there; '
-        "name the rules that it counts"
-    )

@@ -11,10 +11,10 @@ import re2
 
 _OPTIONS = re2.Options()
 _OPTIONS.log_errors = False
-MAX_SUBJECT = 64 * 1024  # characters of a value that `re` sees: its time is not linear
 # What RE2 knows and Python does not: classes of Unicode, and the end of the text.
 _ONLY_RE2 = re.compile(r"\\(?:[pP](?:\{\^?\w+\}|[A-Z])|z)|\\.", re.DOTALL)
 _UNKNOWN_CLASS = "invalid character class"
+MAX_SUBJECT = 64 * 1024  # characters of a value that `re` sees: its time is not linear
 _LOOK_AROUND = re.compile(r"\(\?<?[=!]")
 
 Search = Callable[[str], object]
