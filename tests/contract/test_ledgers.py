@@ -12,7 +12,7 @@ from tocsin.model.observed import Counted, Observations
 from tocsin.protocols import Windows
 from tocsin.rules.correlations.closing import ClosingLaw, closing
 from tocsin.rules.correlations.quiet import QuietLaw, quiet
-from tocsin.rules.correlations.sliding import Law, slide, sliding
+from tocsin.rules.correlations.sliding import Law, Slide, sliding
 from tocsin.state.windows_memory import MemoryWindows
 from tocsin.state.windows_redis import RedisWindows
 
@@ -24,8 +24,8 @@ LONG_AGO = -(10**12)
 class Size:
     """How many members are in the window."""
 
-    def __init__(self) -> None:
-        self._size = 0
+    def __init__(self, values: Sequence[int]) -> None:
+        self._size = len(values)
 
     def add(self, _value: int) -> None:
         self._size += 1
@@ -42,7 +42,7 @@ def _size(values: Sequence[int]) -> float:
 
 
 AT_ONCE = WindowSpec(
-    "at once", MINUTE, "members", keep=80, ledger=sliding(Law(MINUTE, slide(Size), at_once=True))
+    "at once", MINUTE, "members", keep=80, ledger=sliding(Law(MINUTE, Slide(Size), at_once=True))
 )
 DECIDED = WindowSpec(
     "decided",
@@ -50,7 +50,7 @@ DECIDED = WindowSpec(
     "members",
     keep=80,
     closes=True,
-    ledger=sliding(Law(MINUTE, slide(Size), at_once=False)),
+    ledger=sliding(Law(MINUTE, Slide(Size), at_once=False)),
 )
 CLOSING = WindowSpec(
     "closing", MINUTE, "members", keep=80, closes=True, ledger=closing(ClosingLaw(MINUTE, _size))

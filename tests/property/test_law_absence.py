@@ -17,7 +17,7 @@ from tocsin.model.compiled import RuleSet
 from tocsin.model.ledger import Seen
 from tocsin.rules.correlations import absence
 from tocsin.rules.correlations.quiet import Quiet, QuietLaw
-from tocsin.rules.correlations.unanswered import Unanswered
+from tocsin.rules.correlations.unanswered import WITHOUT, Unanswered
 from tocsin.rules.load import load_rules
 from tocsin.state.connection import Store
 from tocsin.state.windows_memory import MemoryWindows
@@ -259,15 +259,12 @@ def test_a_ledger_that_trusts_the_order_of_arrival_is_found(
 
 @pytest.mark.parametrize("by_ms", [-1, 1_000])
 def test_an_edge_of_the_answer_is_found(rules: RuleSet, monkeypatch: pytest.MonkeyPatch, by_ms: int) -> None:
-    ends = Unanswered._ends
+    take = Unanswered._take
 
-    def moved(self: Unanswered) -> list[int]:
-        self._span_ms += by_ms
-        found = [end - by_ms for end in ends(self)]
-        self._span_ms -= by_ms
-        return found
+    def moved(self: Unanswered, time_ms: int, bits: int) -> None:
+        take(self, time_ms - by_ms if bits & WITHOUT else time_ms, bits)
 
-    monkeypatch.setattr(Unanswered, "_ends", moved)
+    monkeypatch.setattr(Unanswered, "_take", moved)
 
     assert _disagrees(rules)
 

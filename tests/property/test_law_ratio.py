@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given
 
 from tocsin.model.compiled import RuleSet
-from tocsin.model.ledger import Seen
+from tocsin.model.ledger import Scored, Seen
 from tocsin.rules.correlations import ratio
+from tocsin.rules.correlations.members import Members
+from tocsin.rules.correlations.sliding import Slide
 from tocsin.state.connection import Store
 from tocsin.state.windows_memory import MemoryWindows
 
@@ -149,16 +151,22 @@ def _replaced(batch: Sequence[Seen]) -> list[Seen]:
     return [seen for seen in {seen[:2]: seen for seen in batch}.values() if seen.value & 2]
 
 
+class _Shorter(Slide):
+    def __call__(self, members: Members, span_ms: int, from_ms: int, until_ms: int) -> list[Scored]:
+        return super().__call__(members, span_ms - 1, from_ms, until_ms)
+
+
+class _OneMore(ratio._Part):
+    def __init__(self, least: int, values: Sequence[int]) -> None:
+        super().__init__(least + 1, values)
+
+
 MISTAKES = {
     "what is not of the whole counts": ("_counted", _all_count),
     "an event in both is the later one": ("_counted", _replaced),
     "an event without its id": ("event_name", lambda text: sum(map(ord, text)) % 7),
-    "a window that is too short": (
-        "_ratios", lambda members, span, *rest, original=ratio._ratios: original(members, span - 1, *rest),
-    ),
-    "one more event is needed": (
-        "_ratios", lambda *given, original=ratio._ratios: original(*given[:-1], given[-1] + 1),
-    ),
+    "a window that is too short": ("Slide", _Shorter),
+    "one more event is needed": ("_Part", _OneMore),
 }  # fmt: skip
 
 

@@ -10,7 +10,11 @@ import pytest
 from hypothesis import given
 
 from tocsin.model.compiled import RuleSet
+from tocsin.model.ledger import Scored
 from tocsin.rules.correlations import shape as module
+from tocsin.rules.correlations.members import Members
+from tocsin.rules.correlations.shape_condition import Form
+from tocsin.rules.correlations.sliding import Slide
 from tocsin.state.connection import Store
 from tocsin.state.windows_memory import MemoryWindows
 
@@ -121,28 +125,40 @@ def test_the_control_without_a_mistake_passes(rules: RuleSet) -> None:
     assert not SUITE.find_a_mistake(rules)
 
 
-class _NeverLeaves(module._Window):
-    def move(self, value: int, by: int) -> None:
-        super().move(value, 1) if by > 0 else None
+class _NeverLeaves(module._Spread):
+    def remove(self, value: int) -> None:
+        pass
 
 
-class _Miscounted(module._Window):
-    def __init__(self, values: Sequence[int], each: object) -> None:
-        super().__init__([*values[:1], *values], each)  # type: ignore[arg-type]
+class _Miscounted(module._Spread):
+    def __init__(self, form: Form, values: Sequence[int]) -> None:
+        super().__init__(form, [*values[:1], *values])
+
+
+class _Shifted(Slide):
+    """A window that is longer by so many milliseconds."""
+
+    by = 0
+
+    def __call__(self, members: Members, span_ms: int, from_ms: int, until_ms: int) -> list[Scored]:
+        return super().__call__(members, span_ms + self.by, from_ms, until_ms)
+
+
+class _Shorter(_Shifted):
+    by = -1
+
+
+class _Longer(_Shifted):
+    by = 1_000
 
 
 MISTAKES = {
     "case matters": ("counted_value", lambda readers: lambda event: str([read(event) for read in readers])),
     "an event without its id": ("event_name", lambda text: sum(map(ord, text)) % 7),
-    "what leaves is still counted": ("_Window", _NeverLeaves),
-    "the first event counts twice": ("_Window", _Miscounted),
-    "a window that is too short": (
-        "_scores", lambda members, span, *rest, original=module._scores: original(members, span - 1, *rest),
-    ),
-    "a window that is too long": (
-        "_scores",
-        lambda members, span, *rest, original=module._scores: original(members, span + 1000, *rest),
-    ),
+    "what leaves is still counted": ("_Spread", _NeverLeaves),
+    "the first event counts twice": ("_Spread", _Miscounted),
+    "a window that is too short": ("Slide", _Shorter),
+    "a window that is too long": ("Slide", _Longer),
 }  # fmt: skip
 
 

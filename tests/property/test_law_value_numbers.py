@@ -7,7 +7,7 @@ the numbers came.
 from __future__ import annotations
 
 import random  # noqa: TID251 - seeded
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +76,11 @@ def test_on_a_server_they_are_true_when_the_definition_says_so(tmp_path: Path, s
 
 class Float(Total):
     """Adds as floats add."""
+
+    def __init__(self, result: Any, values: Sequence[int] = ()) -> None:
+        super().__init__(result)
+        for value in values:
+            self.add(value)
 
     def add(self, value: int) -> None:
         self._total += numbers.unpacked(value)  # type: ignore[assignment]

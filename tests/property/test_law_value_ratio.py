@@ -10,7 +10,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from tocsin.model.compiled import RuleSet
+from tocsin.model.ledger import Scored
 from tocsin.rules.correlations import value_ratio, value_ratio_ledger
+from tocsin.rules.correlations.members import Members
+from tocsin.rules.correlations.sliding import Slide
 from tocsin.state.connection import Store
 from tocsin.state.windows_memory import MemoryWindows
 from tocsin.state.windows_redis import RedisWindows
@@ -167,24 +170,42 @@ class _Events(value_ratio_ledger._Values):
 class _Tried(value_ratio_ledger._Values):
     """Who got in all the same is still of the part."""
 
-    def leave(self, value: int) -> None:
-        super().leave(value)
+    def remove(self, value: int) -> None:
+        super().remove(value)
         self.alone = len(self._of)
 
 
-ratios = value_ratio_ledger._ratios
+class _OneMore(value_ratio_ledger._Values):
+    """Asks for a value more."""
+
+    def __init__(self, least: int, values: Sequence[int]) -> None:
+        super().__init__(least + 1, values)
+
+
+class _Shorter(Slide):
+    def __call__(self, members: Members, span_ms: int, from_ms: int, until_ms: int) -> list[Scored]:
+        return super().__call__(members, span_ms - 1, from_ms, until_ms)
+
+
+class _Open(Slide):
+    """A window counts from its first member on, whatever that is."""
+
+    def start(self, _members: Members, begin: int, _head: int) -> int:
+        return begin
+
+
 MISTAKES = {
     "who got in before anybody failed counts": (
-        value_ratio_ledger, "_openings", lambda times, _values: list(times),
+        value_ratio_ledger, "Slide", _Open,
     ),
     "events are counted": (value_ratio_ledger, "_Values", _Events),
     "who got in is of the part": (value_ratio_ledger, "_Values", _Tried),
     "values with regard to case": (value_ratio, "named", lambda text: hash(text) & 0x1C),
     "a window that is too short": (
-        value_ratio_ledger, "_ratios", lambda members, span, *rest: ratios(members, span - 1, *rest),
+        value_ratio_ledger, "Slide", _Shorter,
     ),
     "one more value is needed": (
-        value_ratio_ledger, "_ratios", lambda *given: ratios(*given[:-1], given[-1] + 1),
+        value_ratio_ledger, "_Values", _OneMore,
     ),
     "what is of use is forgotten": (
         value_ratio_ledger._ValueRatios, "_forget_repeated",

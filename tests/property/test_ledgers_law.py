@@ -21,7 +21,7 @@ from tocsin.model.observed import Counted, Observations
 from tocsin.protocols import Windows
 from tocsin.rules.correlations.closing import Closing, ClosingLaw, closing
 from tocsin.rules.correlations.members import Members
-from tocsin.rules.correlations.sliding import Law, Sliding, slide, sliding
+from tocsin.rules.correlations.sliding import Law, Slide, Sliding, sliding
 from tocsin.state import ledgers_redis
 from tocsin.state.connection import Store
 from tocsin.state.ledgers_memory import _Groups
@@ -37,8 +37,8 @@ MODES = ("at once", "by the watermark", "closing")
 class Total:
     """The sum of a window's values; sums that are fives and windows of too few have no score."""
 
-    def __init__(self, least: int) -> None:
-        self._values: list[int] = []
+    def __init__(self, least: int, values: Sequence[int]) -> None:
+        self._values = list(values)
         self._least = least
 
     def add(self, value: int) -> None:
@@ -100,7 +100,7 @@ def kind_of(script: Script) -> LedgerKind:
     if script.mode == "closing":
         return closing(ClosingLaw(script.span_ms, _score))
     ends = (lambda value: value & 4 != 0) if script.ends else None
-    judge = slide(lambda: Total(script.least))
+    judge = Slide(lambda values: Total(script.least, values))
     return sliding(Law(script.span_ms, judge, script.mode == "at once", ends, least=script.least))
 
 
@@ -322,7 +322,7 @@ def test_the_law_notices_a_mistake(
 
 
 def test_the_law_notices_a_window_that_is_open_at_its_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(globals(), "slide", lambda _: _open_window)
+    monkeypatch.setitem(globals(), "Slide", lambda _: _open_window)
 
     with pytest.raises(AssertionError):
         test_ledgers_in_memory_tell_what_the_model_tells()

@@ -11,19 +11,31 @@ from array import array
 from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 from operator import or_
+from typing import Protocol
 
 from tocsin.model.ledger import Seen
 
 WIDTH = 3  # places of the array a member takes
 SIZE = 8 * WIDTH  # bytes
 
+_PORTION = 64  # members that are looked through at a time
 Merge = Callable[[int, int], int]
+
+
+class Follower(Protocol):
+    """What is known of the members up to a place; it hears of what makes that untrue, before it happens."""
+
+    def back_to(self, members: Members, place: int) -> None:
+        """The members from this place on are about to move, or to change."""
+
+    def let_go(self, members: Members, count: int) -> None:
+        """So many of the oldest are about to go."""
 
 
 class Members:
     """Members in time order; places count in members."""
 
-    __slots__ = ("_flat", "_merge")
+    __slots__ = ("_flat", "_merge", "follower")
 
     def __init__(self, dumped: bytes = b"", *, merge: Merge = or_) -> None:
         """`merge` makes one value of two of the same member; it must not care for their order."""
@@ -32,6 +44,7 @@ class Members:
         if sys.byteorder == "big":
             self._flat.byteswap()
         self._merge = merge
+        self.follower: Follower | None = None  # of this process; it is not dumped
 
     def __len__(self) -> int:
         """How many."""
@@ -57,10 +70,13 @@ class Members:
                 continue
             place = self._place(time_ms, member)
             at = place * WIDTH
-            if at < len(flat) and flat[at] == time_ms and flat[at + 1] == member:
-                flat[at + 2] = self._merge(flat[at + 2], value)
-            else:
-                flat[at:at] = array("q", (time_ms, member, value))
+            known = at < len(flat) and flat[at] == time_ms and flat[at + 1] == member
+            merged = self._merge(flat[at + 2], value) if known else value
+            if known and merged == flat[at + 2]:
+                continue
+            if self.follower is not None:
+                self.follower.back_to(self, place)
+            flat[at : at + WIDTH * known] = array("q", (time_ms, member, merged))
 
     def first_at(self, time_ms: int) -> int:
         """The place of the first member at `time_ms` or later."""
@@ -94,12 +110,24 @@ class Members:
         """The values of some."""
         return self._column(2, first, after)
 
+    def first_of(self, fits: Callable[[int], object], first: int, after: int) -> int:
+        """The place of the first of some whose value fits (bits are enough); `after` where none does."""
+        for start in range(first, after, _PORTION):
+            some = self.values(start, min(after, start + _PORTION))
+            for place, value in enumerate(some, start):
+                if fits(value):
+                    return place
+        return after
+
     def drop(self, count: int) -> None:
         """Let the oldest go."""
+        if self.follower is not None and count:
+            self.follower.let_go(self, count)
         del self._flat[: count * WIDTH]
 
     def keep_only(self, places: Iterable[int]) -> None:
         """Let all others go."""
+        self.follower = None
         kept = array("q")
         for place in places:
             kept.extend(self._flat[place * WIDTH : (place + 1) * WIDTH])

@@ -28,7 +28,7 @@ from tocsin.rules.correlations.counting import Bounds
 from tocsin.rules.correlations.judged import Judged
 from tocsin.rules.correlations.keys import TEXT, Schema, condition, described, number
 from tocsin.rules.correlations.kind import CorrelationSpec, Counting, Input, Reading, SeenBy
-from tocsin.rules.correlations.sliding import MAX_MEMBERS, Aggregate, Law, slide, sliding
+from tocsin.rules.correlations.sliding import MAX_MEMBERS, Aggregate, Law, Slide, sliding
 from tocsin.rules.detection.leaves import number_of
 from tocsin.rules.section import Section
 
@@ -76,9 +76,10 @@ class Total:
 
     __slots__ = ("_count", "_result", "_total")
 
-    def __init__(self, result: Callable[[int, int], float]) -> None:
+    def __init__(self, result: Callable[[int, int], float], values: Sequence[int] = ()) -> None:
         """`result` takes the sum in units of the smallest float, and how many numbers it is of."""
-        self._total = self._count = 0
+        self._total = sum(map(_units, values))
+        self._count = len(values)
         self._result = result
 
     def add(self, value: int) -> None:
@@ -147,17 +148,14 @@ def _can_hold(bounds: Bounds) -> bool:
     return any(bounds.holds(tried) for tried in (edges[0] - 1, *edges, *between, edges[-1] + 1))
 
 
-def computed(state: str, spec: CorrelationSpec, new: Callable[[], Aggregate]) -> Correlation:
+def computed(state: str, spec: CorrelationSpec, new: Callable[[Sequence[int]], Aggregate]) -> Correlation:
     """Windows of numbers, ready to run: decided by the watermark, because more can be less."""
 
     def score(values: Sequence[int]) -> float | None:
-        aggregate = new()
-        for value in values:
-            aggregate.add(value)
-        return aggregate.score()
+        return new(values).score()
 
     if spec.bounds.monotone:
-        ledger = sliding(Law(spec.timespan_ms, slide(new), at_once=False))
+        ledger = sliding(Law(spec.timespan_ms, Slide(new), at_once=False))
     else:
         ledger = closing(ClosingLaw(spec.timespan_ms, score))
     windows = WindowSpec(state, spec.timespan_ms, "members", keep=MAX_MEMBERS, closes=True, ledger=ledger)

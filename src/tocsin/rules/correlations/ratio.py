@@ -9,7 +9,7 @@ are the events of `of`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import accumulate, chain, pairwise
+from itertools import chain, pairwise
 
 from tocsin.model.compiled import Correlation
 from tocsin.model.event import Event
@@ -20,8 +20,7 @@ from tocsin.rules.correlations.closing import Closing, ClosingLaw
 from tocsin.rules.correlations.counting import Bounds
 from tocsin.rules.correlations.keys import PARAM, TEXT, condition, described, number
 from tocsin.rules.correlations.kind import CorrelationSpec, CorrelationType, Counting, Input, Reading, SeenBy
-from tocsin.rules.correlations.members import Members
-from tocsin.rules.correlations.sliding import Law, Sliding
+from tocsin.rules.correlations.sliding import Law, Slide, Sliding
 from tocsin.rules.document import Scalar
 from tocsin.rules.section import Section
 
@@ -112,9 +111,7 @@ def _of_ratio(within: Section, bounds: Bounds) -> Bounds | None:
 
 
 def _each_window(span_ms: int, least: int) -> LedgerKind:
-    def judge(members: Members, span_ms: int, from_ms: int, until_ms: int) -> list[Scored]:
-        return _ratios(members, span_ms, from_ms, until_ms, least)
-
+    judge = Slide(lambda values: _Part(least, values), least)
     law = Law(span_ms, judge, at_once=False, least=least)
 
     def opened(dumped: bytes | None, keep: int | None) -> Ledger:
@@ -162,25 +159,29 @@ def _counted(batch: Sequence[Seen]) -> list[Seen]:
     ]
 
 
-def _ratios(members: Members, span_ms: int, from_ms: int, until_ms: int, least: int) -> list[Scored]:
-    """The ratios of the windows that end at members of `[from_ms, until_ms)` and hold enough of them."""
-    first, after = members.first_at(from_ms), members.first_at(until_ms)
-    left = members.first_at(members.time(first) - span_ms) if first < after else first
-    if after - left < least:
-        return []
-    times = members.times(left, after)
-    of_until = list(accumulate([value & _OF for value in members.values(left, after)], initial=0))
-    scored: list[Scored] = []
-    tail, at, size = 0, first - left, len(times)
-    while at < size:
-        now = times[at]
-        while at < size and times[at] == now:
-            at += 1
-        while times[tail] < now - span_ms:
-            tail += 1
-        if at - tail >= least:
-            scored.append((now, (of_until[at] - of_until[tail]) / (at - tail)))
-    return scored
+class _Part:
+    """The events of a window, as they enter and leave, and how many of them are the part."""
+
+    __slots__ = ("_all", "_least", "_of")
+
+    def __init__(self, least: int, values: Sequence[int]) -> None:
+        self._least = least
+        self._all = len(values)
+        self._of = sum(map(_OF.__and__, values))
+
+    def add(self, value: int) -> None:
+        """An event enters."""
+        self._all += 1
+        self._of += value & _OF
+
+    def remove(self, value: int) -> None:
+        """An event leaves."""
+        self._all -= 1
+        self._of -= value & _OF
+
+    def score(self) -> float | None:
+        """How great the part is; of too few none."""
+        return self._of / self._all if self._all >= self._least else None
 
 
 _SAID = {

@@ -8,20 +8,18 @@ ends there.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
 
 from tocsin.model.compiled import Correlation
 from tocsin.model.event import Event
-from tocsin.model.ledger import Scored, Seen
+from tocsin.model.ledger import Seen
 from tocsin.rules.correlations.capped import capped, counted_value, event_name
 from tocsin.rules.correlations.counting import Bounds
 from tocsin.rules.correlations.keys import FIELD, condition
 from tocsin.rules.correlations.kind import CorrelationSpec, CorrelationType, Counting, Input, Reading, SeenBy
-from tocsin.rules.correlations.members import Members
 from tocsin.rules.correlations.named import named
 from tocsin.rules.correlations.shape_condition import EXAMPLE, KEYS, Form, read_form
-from tocsin.rules.correlations.sliding import Law, sliding
+from tocsin.rules.correlations.sliding import Law, Slide, sliding
 
 
 def read(reading: Reading) -> Counting | None:
@@ -49,9 +47,7 @@ def build(state: str, spec: CorrelationSpec, _highest: float) -> Correlation:
     form = spec.own
     assert isinstance(form, Form)  # noqa: S101 - `read` made it
 
-    def judge(members: Members, span_ms: int, from_ms: int, until_ms: int) -> list[Scored]:
-        return _scores(members, span_ms, from_ms, until_ms, form)
-
+    judge = Slide(lambda values: _Spread(form, values), form.least_events)
     law = Law(spec.timespan_ms, judge, at_once=False, merge=max, least=form.least_events)
     least = max(form.least_events, spec.bounds.floor)  # it takes as many events to have so many values
     return capped(sliding(law), state, spec.timespan_ms, spec.bounds, closes=True, least=least)
@@ -84,71 +80,47 @@ class _Fitting(dict[int, bool]):
         return found
 
 
-class _Window:
-    """The events of each value, as events enter and leave, and how many values are within each bounds."""
+class _Spread:
+    """The events of each value, as they enter and leave, and how many values are within each bounds."""
 
-    def __init__(self, values: Iterable[int], each: Sequence[Bounds]) -> None:
+    def __init__(self, form: Form, values: Sequence[int]) -> None:
+        self._form, self._size = form, len(values)
         self._events = Counter(values)
-        self._fitting = [_Fitting(bounds) for bounds in each]
+        self._fitting = [_Fitting(bounds) for bounds in form.each]
         values_of = Counter(self._events.values())  # how many values have so many events
-        self.fit = [
+        self._fit = [
             sum(values for events, values in values_of.items() if fitting[events])
             for fitting in self._fitting
         ]
 
-    def __len__(self) -> int:
-        """How many values."""
-        return len(self._events)
-
-    def move(self, value: int, by: int) -> None:
-        """An event enters (1) or leaves (-1)."""
+    def add(self, value: int) -> None:
+        """An event enters."""
         before = self._events[value]
-        after = before + by
-        for place, fitting in enumerate(self._fitting):
-            self.fit[place] += (after > 0 and fitting[after]) - (before > 0 and fitting[before])
-        if after:
-            self._events[value] = after
+        self._events[value] = before + 1
+        self._size += 1
+        self._changed(before, before + 1)
+
+    def remove(self, value: int) -> None:
+        """An event leaves."""
+        before = self._events[value]
+        if before > 1:
+            self._events[value] = before - 1
         else:
             del self._events[value]
+        self._size -= 1
+        self._changed(before, before - 1)
 
+    def score(self) -> float | None:
+        """How many events it has, or values; None where the form does not fit."""
+        values = len(self._events)
+        if self._size < self._form.least_events or not self._form.fits(self._size, values, self._fit):
+            return None
+        return float(values if self._form.scores_values else self._size)
 
-class _Slide(NamedTuple):
-    """The members of all windows of a judgement; `start` is the first that is judged."""
-
-    times: Sequence[int]
-    values: Sequence[int]
-    start: int
-
-
-def _scores(members: Members, span_ms: int, from_ms: int, until_ms: int, form: Form) -> list[Scored]:
-    """The scores of the windows of this form that end at members of `[from_ms, until_ms)`."""
-    first, after = members.first_at(from_ms), members.first_at(until_ms)
-    left = members.first_at(members.time(first) - span_ms) if first < after else first
-    if after - left < form.least_events:
-        return []
-    slide = _Slide(members.times(left, after), members.values(left, after), first - left)
-    return [
-        (at_ms, float(len(window) if form.scores_values else events))
-        for at_ms, events, window in _windows(slide, span_ms, form)
-        if form.fits(events, len(window), window.fit)
-    ]
-
-
-def _windows(slide: _Slide, span_ms: int, form: Form) -> Iterator[tuple[int, int, _Window]]:
-    """Each judged instant, how many events its window has, and the window (the same, moved on)."""
-    times, values, at = slide
-    # What is in the first window already is counted at once: a hot group has thousands of it.
-    window = _Window(values[:at], form.each)
-    tail, size = 0, len(times)
-    while at < size:
-        now = times[at]
-        while at < size and times[at] == now:
-            window.move(values[at], 1)
-            at += 1
-        while times[tail] < now - span_ms:
-            window.move(values[tail], -1)
-            tail += 1
-        yield now, at - tail, window
+    def _changed(self, before: int, after: int) -> None:
+        """A value has so many events now."""
+        for place, fitting in enumerate(self._fitting):
+            self._fit[place] += (after > 0 and fitting[after]) - (before > 0 and fitting[before])
 
 
 SHAPE = CorrelationType(

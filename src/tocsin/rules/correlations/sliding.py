@@ -16,12 +16,13 @@ from tocsin.model.ledger import Ledger, LedgerKind, Scored, Seen
 from tocsin.rules.correlations.members import Members
 
 MAX_MEMBERS = 10_000  # of a group; then the oldest go first and the alert says so
+KEPT = 64  # members of a window that is kept from call to call; a smaller one is soon walked anew
 _SLACK = 8  # when there are too many, one in so many goes: else every batch would move all
 _HEAD = Struct("<q")  # floor_until
 
 
 class Judge(Protocol):
-    """Scores of instants. Pure."""
+    """Scores of instants. Pure, but for what follows the members."""
 
     def __call__(self, members: Members, span_ms: int, from_ms: int, until_ms: int) -> list[Scored]:
         """The scored instants in `[from_ms, until_ms)`, ascending; each is the time of a member.
@@ -170,7 +171,7 @@ class Sliding:
 
 
 class Aggregate(Protocol):
-    """What a window comes to, as members enter and leave it."""
+    """What the members of a window come to, as they enter and leave it."""
 
     def add(self, value: int) -> None:
         """A member enters."""
@@ -182,25 +183,99 @@ class Aggregate(Protocol):
         """The window's score; None where it has none."""
 
 
-def slide(new: Callable[[], Aggregate]) -> Judge:
-    """The judge that slides a window over the members, and asks the aggregate at each instant."""
+class Slide(NamedTuple):
+    """A judge that slides a window over the members, and asks its aggregate at each instant.
 
-    def judge(members: Members, span_ms: int, from_ms: int, until_ms: int) -> list[Scored]:
+    `new` makes the aggregate of some values. A window of fewer than `least` members has no score.
+    `opens`: a window counts from the instant of its first member of such a value on (None: any).
+    """
+
+    new: Callable[[Sequence[int]], Aggregate]
+    least: int = 1
+    opens: Callable[[int], object] | None = None
+
+    def __call__(self, members: Members, span_ms: int, from_ms: int, until_ms: int) -> list[Scored]:
+        """See `Judge`."""
         first, after = members.first_at(from_ms), members.first_at(until_ms)
-        left = members.first_at(members.time(first) - span_ms) if first < after else first
-        times, values = members.times(left, after), members.values(left, after)
-        window, scored = new(), []
-        tail, at, size = 0, 0, len(times)
+        begin = members.first_at(members.time(first) - span_ms) if first < after else first
+        if after - begin < self.least or first >= after:
+            return []
+        window = members.follower if isinstance(members.follower, Window) else Window(self)
+        window.move(members, self.start(members, begin, first), first)
+        scored = window.scores(members, span_ms, after)
+        members.follower = window if window.head - window.tail >= KEPT else None
+        return scored
+
+    def start(self, members: Members, begin: int, head: int) -> int:
+        """Where a window starts that has nothing before `begin`, and ends at `head`."""
+        if self.opens is None:
+            return begin
+        opening = members.first_of(self.opens, begin, head)
+        return members.first_at(members.time(opening)) if opening < head else head
+
+
+class Window:
+    """The members from `tail` to `head`, and what they come to.
+
+    It follows its members from one judgement to the next. So it costs what enters and leaves it, and
+    not what is in it: a hot group has thousands.
+    """
+
+    __slots__ = ("_aggregate", "_slide", "head", "tail")
+
+    def __init__(self, slide: Slide) -> None:
+        self._slide = slide
+        self._aggregate = slide.new(())
+        self.tail = self.head = 0
+
+    def scores(self, members: Members, span_ms: int, after: int) -> list[Scored]:
+        """Move on instant by instant, up to the place `after`; the score of each."""
+        first, aggregate = self.head, self._aggregate
+        times, values = members.times(first, after), members.values(first, after)
+        scored: list[Scored] = []
+        at, size = 0, after - first
         while at < size:
             now = times[at]
             while at < size and times[at] == now:
-                window.add(values[at])
+                aggregate.add(values[at])
                 at += 1
-            while times[tail] < now - span_ms:
-                window.remove(values[tail])
-                tail += 1
-            if now >= from_ms and (score := window.score()) is not None:
+            self._leave(members, now - span_ms, first + at)
+            self.head = first + at
+            if (score := aggregate.score()) is not None:
                 scored.append((now, score))
         return scored
 
-    return judge
+    def move(self, members: Members, tail: int, head: int) -> None:
+        """Move to these places; where that is further than what is there, look at it anew."""
+        if abs(tail - self.tail) + abs(head - self.head) > head - tail:
+            self._aggregate = self._slide.new(members.values(tail, head))
+        else:
+            for first, after in ((self.head, head), (tail, self.tail)):
+                for value in members.values(first, after):
+                    self._aggregate.add(value)
+            for first, after in ((head, self.head), (self.tail, tail)):
+                for value in members.values(first, after):
+                    self._aggregate.remove(value)
+        self.tail, self.head = tail, head
+
+    def back_to(self, members: Members, place: int) -> None:
+        """See `Follower`."""
+        if place < self.head:
+            self.move(members, min(self.tail, place), place)
+
+    def let_go(self, members: Members, count: int) -> None:
+        """See `Follower`."""
+        self.move(members, max(self.tail, count), max(self.head, count))
+        self.tail -= count
+        self.head -= count
+
+    def _leave(self, members: Members, from_ms: int, head: int) -> None:
+        """What is before this time leaves, and what the window then does not start with."""
+        tail = self.tail
+        while members.time(tail) < from_ms:
+            tail += 1
+        if tail > self.tail or tail == self.head:
+            tail = self._slide.start(members, tail, head)
+            for value in members.values(self.tail, tail):
+                self._aggregate.remove(value)
+            self.tail = tail

@@ -6,7 +6,8 @@ is a step of each.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 
 from tocsin.model.event import Event
 from tocsin.model.ledger import Seen
@@ -45,9 +46,12 @@ class Present:
 
     __slots__ = ("_counts", "_different", "_holds")
 
-    def __init__(self, steps: int, holds: Callable[[Sequence[int]], bool]) -> None:
-        self._counts = [0] * steps
-        self._different = 0
+    def __init__(
+        self, steps: int, holds: Callable[[Sequence[int]], bool], values: Iterable[int] = ()
+    ) -> None:
+        counts = Counter(values)
+        self._counts = [counts[step] for step in range(steps)]
+        self._different = len(counts)
         self._holds = holds
 
     def add(self, value: int) -> None:

@@ -12,7 +12,7 @@ from tocsin.rules.correlations.expression import Said, denies, holding, read_exp
 from tocsin.rules.correlations.judged import Judged
 from tocsin.rules.correlations.keys import COMPARED, IGNORED_FIELD, condition
 from tocsin.rules.correlations.kind import CorrelationSpec, CorrelationType, Counting, Reading
-from tocsin.rules.correlations.sliding import MAX_MEMBERS, Law, slide, sliding
+from tocsin.rules.correlations.sliding import MAX_MEMBERS, Law, Slide, sliding
 from tocsin.rules.correlations.steps import Present, newest_of_each, seen_rules, several_rules
 from tocsin.rules.document import Scalar
 
@@ -59,13 +59,11 @@ def build(state: str, spec: CorrelationSpec, _highest: float) -> Correlation:
         holds = holding(spec.own)
 
     def score(values: Sequence[int]) -> float | None:
-        present = Present(steps, holds)
-        for value in set(values):
-            present.add(value)
-        return present.score()
+        return Present(steps, holds, set(values)).score()
 
     closes = _closes(spec)
-    law = Law(spec.timespan_ms, slide(lambda: Present(steps, holds)), at_once=True, stay=newest_of_each)
+    judge = Slide(lambda values: Present(steps, holds, values))
+    law = Law(spec.timespan_ms, judge, at_once=True, stay=newest_of_each)
     ledger = closing(ClosingLaw(spec.timespan_ms, score, each_value=True)) if closes else sliding(law)
     windows = WindowSpec(
         state, spec.timespan_ms, "members", keep=MAX_MEMBERS, closes=closes, ledger=ledger, shows_one=True

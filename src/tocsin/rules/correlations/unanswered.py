@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from struct import Struct
 
@@ -56,15 +57,16 @@ class Unanswered:
     def observe(self, batch: Sequence[Seen], committed_ms: int) -> list[Scored]:
         """See `Ledger.observe`."""
         self._members.add(Seen(time_ms, 0, bits) for time_ms, _, bits in batch)
-        self._waiting = self._ends()
+        for time_ms, _, bits in batch:
+            self._take(time_ms, bits)
         late = {seen.time_ms + self._span_ms for seen in batch}
-        scored = [(end_ms, 1.0) for end_ms in self._waiting if end_ms < committed_ms and end_ms in late]
+        scored = [(end_ms, 1.0) for end_ms in self._until(committed_ms) if end_ms in late]
         self._let_go(committed_ms)
         return scored
 
     def due(self, watermark_ms: int, committed_ms: int) -> list[Scored]:
         """See `Ledger.due`."""
-        scored = [(end_ms, 1.0) for end_ms in self._waiting if committed_ms <= end_ms < watermark_ms]
+        scored = [(end_ms, 1.0) for end_ms in self._until(watermark_ms) if end_ms >= committed_ms]
         self._let_go(committed_ms)
         return scored
 
@@ -86,6 +88,24 @@ class Unanswered:
                 answered_ms = time_ms
         return ends[::-1]
 
+    def _until(self, time_ms: int) -> list[int]:
+        """What waits no longer than until then."""
+        return self._waiting[: bisect_left(self._waiting, time_ms)]
+
+    def _take(self, time_ms: int, bits: int) -> None:
+        """A member that is known by now: what it answers waits no more, and what it asks waits if it must."""
+        waiting, end_ms = self._waiting, time_ms + self._span_ms
+        if bits & WITHOUT:
+            del waiting[bisect_left(waiting, time_ms) : bisect_left(waiting, end_ms)]
+        place = bisect_left(waiting, end_ms)
+        if bits & AFTER and waiting[place : place + 1] != [end_ms] and not self._is_answered(time_ms):
+            waiting.insert(place, end_ms)
+
+    def _is_answered(self, time_ms: int) -> bool:
+        members = self._members
+        after = members.first_at(time_ms + self._span_ms + 1)
+        return members.first_of(WITHOUT.__and__, members.first_at(time_ms + 1), after) < after
+
     def _let_go(self, committed_ms: int) -> None:
         """What is decided and committed; and the oldest of too many."""
         members = self._members
@@ -95,5 +115,6 @@ class Unanswered:
             count = len(members) - self._keep + self._keep // _SLACK
             self._floor_until = max(self._floor_until, members.time(count - 1) + self._span_ms + 1)
         if count:
+            oldest_ms = members.time(count) if count < len(members) else members.time(-1) + 1
             members.drop(count)
-            self._waiting = self._ends()
+            del self._waiting[: bisect_left(self._waiting, oldest_ms + self._span_ms)]

@@ -23,7 +23,7 @@ def read(reading: Reading) -> Counting | None:
 
 def build(state: str, spec: CorrelationSpec, _highest: float) -> Correlation:
     """A mean, ready to run."""
-    return computed(state, spec, lambda: Total(rounded))
+    return computed(state, spec, lambda values: Total(rounded, values))
 
 
 VALUE_AVG = CorrelationType(

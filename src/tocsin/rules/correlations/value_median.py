@@ -19,7 +19,7 @@ def read(reading: Reading) -> Counting | None:
 
 def build(state: str, spec: CorrelationSpec, _highest: float) -> Correlation:
     """A median, ready to run."""
-    return computed(state, spec, lambda: Ranked(Fraction(1, 2)))
+    return computed(state, spec, lambda values: Ranked(Fraction(1, 2), values))
 
 
 VALUE_MEDIAN = CorrelationType(

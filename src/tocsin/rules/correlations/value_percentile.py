@@ -6,7 +6,9 @@ Between two of them it is interpolated, in a straight line, as spreadsheets and 
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_left, insort
+from collections.abc import Sequence
 from fractions import Fraction
 
 from tocsin.model.compiled import Correlation
@@ -43,9 +45,9 @@ class Ranked:
 
     __slots__ = ("_new", "_share", "_sorted")
 
-    def __init__(self, share: Fraction) -> None:
+    def __init__(self, share: Fraction, values: Sequence[int] = ()) -> None:
         self._share = share
-        self._sorted: list[float] = []
+        self._sorted = array("d", sorted(map(unpacked, values)))
         self._new: list[float] = []
 
     def add(self, value: int) -> None:
@@ -71,8 +73,7 @@ class Ranked:
 
     def _take_in(self) -> None:
         if len(self._new) > _MANY:
-            self._sorted += self._new
-            self._sorted.sort()
+            self._sorted = array("d", sorted([*self._sorted, *self._new]))
         else:
             for value in self._new:
                 insort(self._sorted, value)
@@ -82,7 +83,7 @@ class Ranked:
 def build(state: str, spec: CorrelationSpec, _highest: float) -> Correlation:
     """A percentile, ready to run."""
     share = spec.own if isinstance(spec.own, Fraction) else Fraction(1, 2)
-    return computed(state, spec, lambda: Ranked(share))
+    return computed(state, spec, lambda values: Ranked(share, values))
 
 
 VALUE_PERCENTILE = CorrelationType(

@@ -6,26 +6,21 @@ before any such member, and of a value's others only the newest need stay.
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections import Counter
 from collections.abc import Sequence
 
 from tocsin.model.alert import NEVER_MS
 from tocsin.model.ledger import Ledger, LedgerKind, Scored, Seen
-from tocsin.rules.correlations.members import Members
-from tocsin.rules.correlations.sliding import Law, Sliding
+from tocsin.rules.correlations.sliding import Law, Slide, Sliding
 
 OF = 1  # the bit of a member's value that says its kind
 _MANY = 1_000  # members from which on it is worth looking for those that are of no more use
-_NEVER_AGAIN = 1 << 62
+_NEW = 8  # it looks again when one in so many is new
 
 
 def ratios_of_values(span_ms: int, least: int) -> LedgerKind:
     """Opens ledgers of windows of at least so many values."""
-
-    def judge(members: Members, span_ms: int, from_ms: int, until_ms: int) -> list[Scored]:
-        return _ratios(members, span_ms, from_ms, until_ms, least)
-
+    judge = Slide(lambda values: _Values(least, values), least, opens=OF.__and__)
     law = Law(span_ms, judge, at_once=False, least=least)
 
     def opened(dumped: bytes | None, keep: int | None) -> Ledger:
@@ -37,11 +32,13 @@ def ratios_of_values(span_ms: int, least: int) -> LedgerKind:
 class _ValueRatios(Sliding):
     """The members of one group, from the first of `of` on."""
 
+    _looked = 0  # how many it held when it last looked for those that are of no more use
+
     @property
     def lasts_until(self) -> int:
         """Without a member of `of` there is nothing to wait for."""
         members = self._members
-        if any(map(OF.__and__, members.values())):
+        if members.first_of(OF.__and__, 0, len(members)) < len(members):
             return super().lasts_until
         return members.time(-1) if len(members) else NEVER_MS
 
@@ -56,12 +53,14 @@ class _ValueRatios(Sliding):
         members = self._members
         if count := members.first_at(committed_ms):
             expired = members.first_at(committed_ms - self._law.span_ms)
-            kinds = members.values(expired, count)
-            opening = next((at for at, value in enumerate(kinds, expired) if value & OF), count)
+            opening = members.first_of(OF.__and__, expired, count)
             # What is of the same instant as the first counts with it.
             members.drop(members.first_at(members.time(opening)) if opening < count else count)
-            if len(members) > _MANY:
+            # Again only when so many are new: else every event would cost a walk over all.
+            self._looked = min(self._looked, len(members))
+            if len(members) > max(_MANY, self._looked + self._looked // _NEW) or self._too_many():
                 self._forget_repeated(committed_ms)
+                self._looked = len(members)
         super()._let_go(committed_ms)
 
     def _forget_repeated(self, committed_ms: int) -> None:
@@ -78,7 +77,8 @@ class _ValueRatios(Sliding):
 class _Values:
     """The values of a window, as members enter and leave; `alone` are those that are `of` alone."""
 
-    def __init__(self, values: Sequence[int]) -> None:
+    def __init__(self, least: int, values: Sequence[int]) -> None:
+        self._least = least
         self._of = Counter(value | OF for value in values if value & OF)
         self._others = Counter(value | OF for value in values if not value & OF)
         self.alone = len(self._of.keys() - self._others.keys())
@@ -87,8 +87,8 @@ class _Values:
         """How many different values."""
         return len(self._others) + self.alone
 
-    def enter(self, value: int) -> None:
-        """A member more."""
+    def add(self, value: int) -> None:
+        """A member enters."""
         key = value | OF
         if value & OF:
             self._of[key] += 1
@@ -97,8 +97,8 @@ class _Values:
             self._others[key] += 1
             self.alone -= self._others[key] == 1 and key in self._of
 
-    def leave(self, value: int) -> None:
-        """A member less."""
+    def remove(self, value: int) -> None:
+        """A member leaves."""
         key = value | OF
         if value & OF:
             self._of[key] -= 1
@@ -111,38 +111,6 @@ class _Values:
                 del self._others[key]
                 self.alone += key in self._of
 
-
-def _ratios(members: Members, span_ms: int, from_ms: int, until_ms: int, least: int) -> list[Scored]:
-    """The ratios of the windows that end at members of `[from_ms, until_ms)` and hold enough values."""
-    first, after = members.first_at(from_ms), members.first_at(until_ms)
-    left = members.first_at(members.time(first) - span_ms) if first < after else first
-    if after - left < least:
-        return []
-    times, values = members.times(left, after), members.values(left, after)
-    openings = _openings(times, values)
-    if not openings:
-        return []
-    at, size, opening = first - left, len(times), 0
-    # What is in the first window already is counted at once: a hot group has thousands of it.
-    tail = min(at, bisect_left(times, openings[0]))
-    window = _Values(values[tail:at])
-    scored: list[Scored] = []
-    openings.append(_NEVER_AGAIN)
-    while at < size:
-        now = times[at]
-        while at < size and times[at] == now:
-            window.enter(values[at])
-            at += 1
-        while openings[opening] < now - span_ms:
-            opening += 1
-        while tail < at and times[tail] < openings[opening]:
-            window.leave(values[tail])
-            tail += 1
-        if len(window) >= least:
-            scored.append((now, window.alone / len(window)))
-    return scored
-
-
-def _openings(times: Sequence[int], values: Sequence[int]) -> list[int]:
-    """The times of `of`: a window counts from the first of them on."""
-    return [time_ms for time_ms, value in zip(times, values, strict=True) if value & OF]
+    def score(self) -> float | None:
+        """Which part is alone; of too few values none."""
+        return self.alone / len(self) if len(self) >= self._least else None

@@ -23,7 +23,11 @@ def read(reading: Reading) -> Counting | None:
 
 def build(state: str, spec: CorrelationSpec, _highest: float) -> Correlation:
     """A sum, ready to run."""
-    return computed(state, spec, lambda: Total(lambda units, _count: rounded(units, 1)))
+    return computed(state, spec, lambda values: Total(_sum, values))
+
+
+def _sum(units: int, _count: int) -> float:
+    return rounded(units, 1)
 
 
 VALUE_SUM = CorrelationType(

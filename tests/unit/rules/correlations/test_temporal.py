@@ -67,6 +67,9 @@ def _ledger(ruleset: RuleSet) -> Ledger:
          "2:82: temporal_ordered is true once steps are complete, so it takes gte or gt alone"),
         ("temporal_ordered", ", condition: a and not b",
          '2:82: temporal_ordered says what follows what, so it cannot say "not"; use temporal'),
+        *(("temporal", f", condition: {condition}",
+           "2:74: no window can meet this condition, as in each is one of the rules; check its words")
+          for condition in ("a and not a", "not a and not b and not c", "not (1 of them)")),
     ],
 )  # fmt: skip
 def test_a_mistake_is_told_with_its_place_and_the_way_out(
@@ -123,6 +126,10 @@ def test_a_text_that_is_true_in_too_many_ways_is_refused(mistakes: Mistakes) -> 
 )  # fmt: skip
 def test_what_is_surely_not_meant_is_a_warning(load_text: LoadText, kind: str, keys: str, told: str) -> None:
     assert [warning.message for warning in load_text(_text(kind, keys)).warnings] == [told]
+
+
+def test_a_rule_that_only_opens_windows_is_of_use(load_text: LoadText) -> None:
+    assert load_text(_text("temporal", ", condition: not b and not c")).warnings == ()
 
 
 def test_a_step_of_an_order_may_come_again(load_text: LoadText) -> None:
