@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from tocsin.rules.document import OPEN, Entry, Items, Node, Scalar, Table
 from tocsin.rules.durations import duration_ms
-from tocsin.rules.problems import Mark, Problems, did_you_mean
+from tocsin.rules.problems import Mark, Problems
 from tocsin.rules.section import Section, replaced
 
 REFERENCE = re.compile(r"\$([A-Za-z_][A-Za-z0-9_.-]*)")
@@ -85,7 +85,8 @@ def _check_chosen(chosen: Chosen, known: Container[str], params: Mapping[str, Pa
         if name in known:
             chosen.taken.update((glob, name) for glob in chosen.globs.get(name, ()))
         elif name in chosen.named:
-            chosen.problems.error(mark, f'unknown param "{name}"; {did_you_mean(name, params)}')
+            hint = chosen.problems.hint(name, params)
+            chosen.problems.error(mark, f'unknown param "{name}"; {hint}')
 
 
 def _read_param(name: str, section: Section, root: Table, chosen: Chosen | None) -> Param | None:
@@ -287,7 +288,7 @@ def _substituted_scalar(scalar: Scalar, params: Mapping[str, Param], problems: P
         return scalar
     param = params.get(reference[1])
     if param is None:
-        problems.error(scalar.mark, f'unknown param "{scalar.text}"; {did_you_mean(reference[1], params)}')
+        problems.error(scalar.mark, f'unknown param "{scalar.text}"; {problems.hint(reference[1], params)}')
         return _left_open(reference[1], scalar.mark)
     if param.value[0].is_open:
         return _left_open(param.name, scalar.mark)

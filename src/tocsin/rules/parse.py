@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from tocsin.catalog.provider import ECS
 from tocsin.rules.correlation_spec import read_correlation, rules_said
+from tocsin.rules.detection.condition import words_of
 from tocsin.rules.detection.fields import Vocabulary
 from tocsin.rules.document import Items, Node, Scalar, Table, read_documents
 from tocsin.rules.extension import read_extension
@@ -137,11 +138,14 @@ def _filter(root: Section, meta: Meta) -> FilterDoc | None:
     rules = () if is_list_of_any(section.node("rules")) else section.scalars("rules")
     selections, conditions = read_selections(section)
     for condition in conditions:
-        if condition.text.split()[:1] != ["not"]:
+        words = words_of(condition)
+        if words[:1] != ["not"]:
+            # With a not of its own, another one would turn it round.
+            another = "not" in words
+            fix = "write not, and then what it leaves out" if another else f'write "not ({condition.text})"'
             root.problems.error(
                 condition.mark,
-                "a filter's condition is added with AND, so one that excludes begins with not; "
-                f'write "not ({condition.text})"',
+                f"a filter's condition is added with AND, so one that excludes begins with not; {fix}",
             )
     return FilterDoc(
         meta, root.table, product_of(root), taxonomy_of(root), rules, selections, conditions, root.problems

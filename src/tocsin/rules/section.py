@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from tocsin.rules.document import Entry, Items, Node, Scalar, Table
 from tocsin.rules.durations import duration_meant, duration_ms
-from tocsin.rules.problems import Mark, Problems, did_you_mean
+from tocsin.rules.problems import Mark, Problems
 from tocsin.rules.yaml_mistakes import spaceless
 
 _COMMA = "in braces a comma begins the next entry; text with a comma needs quotes"
@@ -123,6 +123,19 @@ class Section:
         self.wrong(key, f"{key} must be a list of texts{_shape(node)}")
         return ()
 
+    def names(self, key: str, example: str, *, none: bool = False) -> tuple[str, ...]:
+        """A list of texts, or one, each of which names something; an empty list only where `none` is fine.
+
+        `example` is how one is written. Nothing after a mistake.
+        """
+        found, node = self.scalars(key), self.node(key)
+        nameless = [one for one in found if (one.is_null or not one.text) and not one.is_open]
+        if isinstance(node, Items) and not node.items and not none:
+            self.wrong(key, f"{key} is empty; write one, like {example}")
+        for one in nameless:
+            self.problems.error(one.mark, f"{key} must not be empty; write one, like {example}")
+        return () if nameless else tuple([one.text for one in found])
+
     def section(self, key: str, name: str = "") -> Section | None:
         """A map within."""
         node = self.node(key)
@@ -169,7 +182,9 @@ class Section:
         """Report unknown keys; `elsewhere` says of those that stand in the wrong place where they belong."""
         for key, entry in self.rest():
             place = elsewhere.get(key)
-            hint = f"it belongs into {place}" if place else did_you_mean(key, dict.fromkeys(self._asked))
+            hint = (
+                f"it belongs into {place}" if place else self.problems.hint(key, dict.fromkeys(self._asked))
+            )
             if self.table.flow and _is_nothing(entry):
                 meant = spaceless(key)
                 hint = f'write a space after the colon: "{meant}"' if meant else _COMMA

@@ -8,6 +8,8 @@ import pytest
 
 from tocsin.model.compiled import RuleSet
 
+from .conftest import does_match
+
 TEXT = (
     "title: r\nname: one\nlogsource: {{{}}}\ndetection: {{s: {{f: x}}, condition: s}}\n"
     "---\ntitle: filter\nlogsource: {{{}}}\nfilter: {{rules: {}, o: {{g: y}}, condition: not o}}\n"
@@ -53,3 +55,24 @@ def test_a_filter_that_names_a_correlation_is_told_what_filters_narrow(
         '"c" is a correlation, and a filter narrows detections alone, so it changes nothing there; '
         "name the rules that it counts"
     )
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        "not(o)",
+        "(not o)",
+        "NOT o",
+        "(not o) and (not o)",
+        "((not o)) or not o",
+        "not 1 of o*",
+        "[not o, not(o)]",
+    ],
+)
+def test_a_filter_begins_with_not_however_it_is_written(
+    load_text: Callable[..., RuleSet], condition: str
+) -> None:
+    text = TEXT.format("product: auth0", "product: auth0", "any")
+    ruleset = load_text(text.replace("condition: not o", f"condition: {condition}"))
+
+    assert [does_match(ruleset, {"type": "s", "f": "x", "g": value}) for value in "yz"] == [False, True]

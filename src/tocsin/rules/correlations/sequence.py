@@ -96,7 +96,7 @@ def _step(section: Section, place: int) -> tuple[Scalar, Step] | None:
             section.mark, "a step needs when, a condition over selections, like when: failed"
         )
     at_least = whole_number(section, "at_least", 1)
-    distinct = section.texts("distinct")
+    distinct = section.names("distinct", "data.user_name")
     section.done()
     if when is None or at_least is None:
         return None

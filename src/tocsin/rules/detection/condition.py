@@ -80,6 +80,11 @@ def parse_condition(
     return None if parser.wrong or parser.unusable else tree, parser.used
 
 
+def words_of(condition: Scalar) -> list[str]:
+    """The names and operators of a condition, case-folded, without its brackets."""
+    return [token.word for token in _tokens_of(condition.text) if token.word not in "()"]
+
+
 def names_in(condition: Scalar) -> tuple[Scalar, ...]:
     """The names that a condition spells out, each once, where it stands first."""
     found: dict[str, Scalar] = {}

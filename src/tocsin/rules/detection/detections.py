@@ -31,6 +31,10 @@ class Clause(NamedTuple):
     scope: Scope
 
 
+# What filters say, by identity, to rules of a vocabulary: one narrows many rules, and is read once.
+Filtered = dict[tuple[int, Vocabulary], tuple[Clause, Tree | None]]
+
+
 @dataclass(frozen=True, slots=True)
 class Detection:
     """A compiled detection. `not_running` says why it cannot run; empty when it does.
@@ -114,8 +118,12 @@ def compile_detection(
     *,
     locator: Locator | None = None,
     kept: Kept | None = None,
+    filtered: Filtered | None = None,
 ) -> Detection | None:
-    """The detection, its filters ANDed; None after a mistake. `kept` is shared by those of a load."""
+    """The detection, its filters ANDed; None after a mistake.
+
+    `kept` and `filtered` are shared by those of a load.
+    """
     params = {name: param.texts for name, param in doc.extension.params.items()}
     scope = Scope(
         vocabulary=doc.vocabulary._replace(locator=locator),
@@ -129,8 +137,9 @@ def compile_detection(
     tree, steps = condition_trees(doc.selections, doc.conditions, scope, correlate.steps if correlate else ())
     categories = doc.extension.categories
     category = [category_test(categories, scope)] if categories else []
-    filtering = [Clause(filter_, _filter_scope(filter_, scope, lists)) for filter_ in filters]
-    parts = [tree, *category, *(_filter_tree(clause, scope) for clause in filtering)]
+    read = {} if filtered is None else filtered
+    filtering = [_filtering(filter_, scope, lists, read) for filter_ in filters]
+    parts = [tree, *category, *(part for _, part in filtering)]
     known = [part for part in parts if part is not None]
     sorting = tuple(all_of([step, *known]) for step in steps if step is not None)
     if len(known) < len(parts) or len(sorting) < len(steps):
@@ -142,7 +151,9 @@ def compile_detection(
     if codes == frozenset():
         doc.problems.warning(doc.meta.mark, "no event can match: no event code is all that is asked of it")
     _warn_of_names(doc)
-    return Detection(doc, whole, codes, (Clause(doc, scope), *filtering), reason, sorting)
+    return Detection(
+        doc, whole, codes, (Clause(doc, scope), *(clause for clause, _ in filtering)), reason, sorting
+    )
 
 
 def _warn_of_names(doc: DetectionDoc) -> None:
@@ -193,14 +204,18 @@ def check_filter(filter_: FilterDoc, catalog: Catalog, lists: Mapping[str, tuple
     condition_tree(filter_.selections, filter_.conditions, scope)
 
 
-def _filter_scope(filter_: FilterDoc, scope: Scope, lists: Mapping[str, tuple[str, ...]]) -> Scope:
+def _filtering(
+    filter_: FilterDoc, scope: Scope, lists: Mapping[str, tuple[str, ...]], read: Filtered
+) -> tuple[Clause, Tree | None]:
+    """A filter as a rule of this scope reads it."""
     own = filter_.vocabulary
     vocabulary = own if own.ecs or own.product else scope.vocabulary
     vocabulary = vocabulary._replace(locator=scope.vocabulary.locator)
-    return Scope(vocabulary, filter_.problems, scope.catalog, lists, kept=scope.kept)
-
-
-def _filter_tree(clause: Clause, scope: Scope) -> Tree | None:
-    tree = condition_tree(clause.doc.selections, clause.doc.conditions, clause.scope)
+    key = (id(filter_), vocabulary)
+    if key not in read:
+        within = Scope(vocabulary, filter_.problems, scope.catalog, lists, kept=scope.kept)
+        tree = condition_tree(filter_.selections, filter_.conditions, within)
+        read[key] = (Clause(filter_, within), tree)
+    clause, tree = read[key]
     scope.refused += clause.scope.refused
-    return tree
+    return clause, tree

@@ -42,7 +42,7 @@ def tests_for(question: Question, values: tuple[Scalar, ...], scope: Scope) -> l
     filled = expanded(values, question.chain, scope)
     if filled is None:
         return None
-    groups = [[value] for value in filled] if question.chain.all else [filled]
+    groups = ([[value] for value in filled] if question.chain.all else []) or [filled]
     tests = [_test(question, group, scope) for group in groups]
     known = [test for test in tests if test is not None]
     return [*known] if len(known) == len(tests) else None
@@ -54,7 +54,7 @@ def keyword_tests(values: tuple[Scalar, ...], chain: Chain, scope: Scope) -> lis
     if filled is None:
         return None
     anywhere = chain if chain.kind == "re" else _with_kind(chain, "contains")
-    groups = [[value] for value in filled] if chain.all else [filled]
+    groups = ([[value] for value in filled] if chain.all else []) or [filled]
     leaves = [leaf_for(anywhere, group, scope) for group in groups]
     tests: list[Tree] = [
         Test(f"keyword|{anywhere.text}={_canonical(group)}", _over_everything(leaf), deep=True)
@@ -204,8 +204,8 @@ def _references(question: Question, values: list[Scalar], key: str, scope: Scope
         return each if chain.cased else [text.casefold() for text in each]
 
     def holds(event: Event) -> bool:
-        left = texts(ours(event))
-        return any(compare(one, two) for read in theirs for two in texts(read(event)) for one in left)
+        left = frozenset(texts(ours(event)))
+        return bool(left) and compare(left, frozenset(text for read in theirs for text in texts(read(event))))
 
     return Test(key, holds, fields, deep=any(field.deep for field in (question.field, *others)))
 
@@ -214,9 +214,10 @@ def _names_a_field(value: Scalar) -> bool:
     return isinstance(value.value, str) and bool(literal_of(parse_pattern(value.text)))
 
 
-_TEXT_COMPARE: dict[str, Callable[[str, str], bool]] = {
-    "equals": str.__eq__,
-    "contains": str.__contains__,
-    "startswith": str.startswith,
-    "endswith": str.endswith,
+# Whether some text of the first stands so to one of the second; a stranger may write thousands of each.
+_TEXT_COMPARE: dict[str, Callable[[frozenset[str], frozenset[str]], bool]] = {
+    "equals": lambda left, right: not left.isdisjoint(right),
+    "contains": lambda left, right: any(two in one for one in left for two in right),
+    "startswith": lambda left, right: any(one.startswith(heads) for heads in [tuple(right)] for one in left),
+    "endswith": lambda left, right: any(one.endswith(tails) for tails in [tuple(right)] for one in left),
 }

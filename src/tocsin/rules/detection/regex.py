@@ -14,6 +14,7 @@ _OPTIONS.log_errors = False
 # What RE2 knows and Python does not: classes of Unicode, and the end of the text.
 _ONLY_RE2 = re.compile(r"\\(?:[pP](?:\{\^?\w+\}|[A-Z])|z)|\\.", re.DOTALL)
 _UNKNOWN_CLASS = "invalid character class"
+MAX_SUBJECT = 64 * 1024  # characters of a value that `re` sees: its time is not linear
 _LOOK_AROUND = re.compile(r"\(\?<?[=!]")
 
 Search = Callable[[str], object]
@@ -57,7 +58,7 @@ def compile_search(pattern: str, flags: str, *, trusted: bool) -> Search | Refus
         # It is a pattern of RE2's, but for what RE2 refuses.
         either = f"RE2 refuses it ({refused.reason}), and so does Python's re ({slow.reason})"
         return Wrong(either, "write it for one of them") if trusted else refused
-    return slow.search if trusted else refused
+    return (lambda text: slow.search(text[:MAX_SUBJECT])) if trusted else refused
 
 
 def _slow(source: str) -> re.Pattern[str] | Wrong:

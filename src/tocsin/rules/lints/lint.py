@@ -24,9 +24,10 @@ from tocsin.rules.lints.keys import (
 from tocsin.rules.lints.labels import lint_labels
 from tocsin.rules.lints.values import lint_selection
 from tocsin.rules.params import REFERENCE
-from tocsin.rules.problems import Mark, nearest
+from tocsin.rules.problems import MOST_HINTS, Mark, nearest
 from tocsin.rules.spec import CorrelationDoc, DetectionDoc, Doc, FilterDoc
 
+_WORD = re.compile(r"\w+")
 _TRIVIAL = {"gte": lambda n: n <= 1, "gt": lambda n: n < 1, "neq": lambda n: n < 1}
 _TRIVIAL |= {"lte": lambda n: n >= HIGHEST_COUNT, "lt": lambda n: n > HIGHEST_COUNT, "eq": lambda _n: False}
 
@@ -186,12 +187,14 @@ def _params(doc: DetectionDoc | CorrelationDoc) -> None:
     if not unused:
         return
     named = {found[1] for text in texts if (found := REFERENCE.fullmatch(text))}
-    misspelt = {nearest(name, params) for name in named - params.keys()}  # told already
+    unknown = sorted(named - params.keys())[:MOST_HINTS]
+    misspelt = {nearest(name, params) for name in unknown}  # told already
+    whole = "\n".join(texts)
+    words = set(_WORD.findall(whole))
     for param in unused:
         if param.name in misspelt:
             continue
-        word = re.compile(rf"(?<!\w){re.escape(param.name)}(?!\w)")
-        if not any(word.search(text) for text in texts):
+        if param.name not in (words if _WORD.fullmatch(param.name) else whole):
             told = f'nothing uses the param "{param.name}"; write ${param.name} where it counts, or remove it'
             doc.problems.warning(param.mark, told)
 
