@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tocsin.rules.document import Entry, Node, Scalar, Table
+from tocsin.rules.document import Entry, Items, Node, Scalar, Table
 from tocsin.rules.problems import Problems, did_you_mean, meant_by
 
 _OF_TOCSIN = dict.fromkeys(("alert", "correlate", "params", "prefixes", "tests"))
@@ -50,4 +50,4 @@ def _within(entry: Entry | None, key: str) -> Entry | None:
 
 
 def _is_empty(node: Node) -> bool:
-    return isinstance(node, Scalar) and node.is_null
+    return node.is_null if isinstance(node, Scalar) else isinstance(node, Items) and not node.items
