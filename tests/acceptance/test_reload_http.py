@@ -204,8 +204,8 @@ def command(
 ) -> Callable[..., tuple[int, str, str]]:
     """Call `tocsin reload` with settings that name the house's address, or another."""
 
-    def call(listen: str = str(address)) -> tuple[int, str, str]:
-        (tmp_path / "tocsin.yml").write_text(f"listen: '{listen}'\n")
+    def call(listen: str = str(address), more: str = "") -> tuple[int, str, str]:
+        (tmp_path / "tocsin.yml").write_text(f"listen: '{listen}'\n{more}")
         monkeypatch.setattr(sys, "argv", ["tocsin", "reload", "--config", str(tmp_path / "tocsin.yml")])
         with pytest.raises(SystemExit) as ended:
             main()
@@ -257,6 +257,27 @@ def test_the_command_tells_every_mistake_and_exits_1(
         "o.yml:1:1: \\x1b[2J?",  # a rule's text cannot drive the terminal
         "refused, 2 mistakes: the rules from before are still at work",
     ]
+
+
+def test_the_command_asks_and_so_the_service_logs_it_where_a_file_of_the_settings_is_gone(
+    house: House, command: Callable[..., tuple[int, str, str]]
+) -> None:
+    house.answer = REFUSED
+
+    code, _, err = command(more="overlay: gone.yml\n")
+
+    assert (code, house.asked) == (1, 1)
+    assert 'tocsin.yml:2: overlay: "gone.yml": no such file or folder' in err.splitlines()[0]
+    assert err.splitlines()[-1] == "refused, 2 mistakes: the rules from before are still at work"
+
+
+def test_the_command_asks_nobody_where_the_address_is_wrong(
+    house: House, command: Callable[..., tuple[int, str, str]]
+) -> None:
+    code, _, err = command("nowhere:x")
+
+    assert (code, house.asked) == (1, 0)
+    assert "listen" in err
 
 
 def test_the_command_says_where_it_asked_when_nobody_answers(

@@ -32,7 +32,7 @@ _TOGETHER = ("temporal", "temporal_ordered")  # types whose score is how many of
 _LINK = re.compile(r"https?://[^\s<>\"'|]{1,1000}")
 # A list's item that goes on in the next line of the rule file: whoever shows it wraps it anew.
 _CONTINUED = re.compile(r"(?<=\S)[ \t]*\n[ \t]+(?![-*\s]|[0-9]+[.)])")
-# By the last part of a field's path: what one is called, and what several are.
+# By the last two parts of a field's path, or the last: what one is called, and what several are.
 _NAMES = {
     "ip": ("IP address", "IP addresses"),
     "client_ip": ("IP address", "IP addresses"),
@@ -48,7 +48,22 @@ _NAMES = {
     "hostname": ("Host", "Hosts"),
     "country_code": ("Country", "Countries"),
     "tenant_name": ("Tenant", "Tenants"),
+    "tenantid": ("Tenant", "Tenants"),
+    "eventkey": ("Event", "Events"),
+    "user.name": ("User", "User names"),
+    "user.id": ("User id", "User ids"),
+    "user_agent.original": ("User agent", "User agents"),
+    "event.code": ("Event", "Events"),
+    "event.action": ("Event", "Events"),
+    "event.provider": ("Provider", "Providers"),
+    "host.name": ("Host", "Hosts"),
+    "country_iso_code": ("Country", "Countries"),
+    "city_name": ("City", "Cities"),
+    "as.number": ("AS number", "AS numbers"),
+    "organization.name": ("Organization", "Organizations"),
+    "url.path": ("Path", "Paths"),
 }
+_CODES = ("type", "event.code")  # fields of event codes
 
 
 def message_facts(send: Send, titles: Mapping[str, str], *, external_url: str, zone: tzinfo) -> Facts:
@@ -87,7 +102,6 @@ def alert_facts(alert: Alert, title: str, *, external_url: str, zone: tzinfo) ->
     annotations = alert.annotations
     runbook = _CONTINUED.sub(" ", annotations.get("runbook", "").strip())
     is_link = _LINK.fullmatch(runbook) is not None
-    ended_ms = alert.last_ms if alert.resolved_ms is None else alert.resolved_ms
     return {
         "id": alert.id,
         "title": title,
@@ -107,7 +121,7 @@ def alert_facts(alert: Alert, title: str, *, external_url: str, zone: tzinfo) ->
         "started": _moment(alert.started_ms, zone),
         "last": _moment(alert.last_ms, zone),
         "resolved": "" if alert.resolved_ms is None else _moment(alert.resolved_ms, zone),
-        "lasted": format_duration(timedelta(seconds=max(0, ended_ms - alert.started_ms) // 1000)),
+        "lasted": format_duration(timedelta(seconds=max(0, alert.last_ms - alert.started_ms) // 1000)),
         "evidence": [_evidence(field, values) for field, values in alert.evidence.values.items() if values],
         "approximate": alert.evidence.approximate,
         "late": alert.late,
@@ -145,10 +159,11 @@ def inert(facts: Facts) -> Facts:
 
 def name_of(field: str, *, several: bool = False) -> str:
     """`data.user_name` as people say it: `User`, of several `User names`."""
-    last = field.removesuffix("{}").rsplit(".", 1)[-1]
-    if last.lower() in _NAMES:
-        return _NAMES[last.lower()][several]
-    words = clean(last).replace("_", " ")
+    parts = field.removesuffix("{}").split(".")
+    for known in (".".join(parts[-2:]), parts[-1]):
+        if known.lower() in _NAMES:
+            return _NAMES[known.lower()][several]
+    words = clean(parts[-1]).replace("_", " ")
     return words[:1].upper() + words[1:]
 
 
@@ -222,7 +237,7 @@ def _evidence(field: str, values: list[Value]) -> Facts:
 
 def _shown(field: str, text: str) -> str:
     """A value; an event code with what it means."""
-    known = codes("auth0").get(text) if field.rsplit(".", 1)[-1] == "type" else None
+    known = codes("auth0").get(text) if field.removeprefix("data.") in _CODES else None
     return clean(f"{text} “{known.name}”" if known else text, 128)
 
 

@@ -33,7 +33,7 @@ def _alert_lines(alert: Facts) -> list[str]:
         ("Note", alert["warming"]),
         ("Since", alert["started"]),
         ("Last seen", alert["last"]),
-        ("Resolved", alert["resolved"] and f"{alert['resolved']}, after {alert['lasted']}"),
+        ("Resolved", alert["resolved"] and f"{alert['resolved']}, lasted {alert['lasted']}"),
         ("Merged into", alert["merged_into"]),
         *((item["name"], _values(item)) for item in alert["evidence"]),
         ("Rule", alert["rule"]),

@@ -12,7 +12,7 @@ import typer
 from pydantic import BaseModel
 
 from tocsin.enrichment import open_databases
-from tocsin.errors import ConfigError, RuleErrors
+from tocsin.errors import ConfigError, RuleError, RuleErrors
 from tocsin.settings import (
     Secret,
     Settings,
@@ -81,7 +81,7 @@ def check_config(config: Path | None) -> Report:
             judge(reading.settings, report)
         except RuleErrors as exc:
             report.errors += map(str, exc.errors)
-            report.warnings += map(str, exc.warnings)
+            report.warnings += map(_warned, exc.warnings)
         except ConfigError as exc:
             report.errors += str(exc).splitlines()
     return report
@@ -177,12 +177,17 @@ def _check_rules(settings: Settings, report: Report) -> None:
         locator=open_databases(settings.geo),
         some_missing="rules" in report.wrong,
     ).ruleset
-    report.warnings += [str(warning) for warning in rules.warnings]
+    report.warnings += map(_warned, rules.warnings)
     report.counted.append(_count(len(rules.rules), "rule"))
     if "rules" not in report.wrong and "sources" not in report.wrong:
         for name, source in settings.sources.items():
             if told := unread_told(rules, source.provider, f"sources.{name}"):
                 report.warnings.append(placed(settings.document, ("sources", name), told))
+
+
+def _warned(warning: RuleError) -> str:
+    """A warning of the rules, without the word for what it is: that stands before all of these lines."""
+    return f"{warning.file}:{warning.line}:{warning.column}: {warning.message}"
 
 
 def _check_secrets(where: str, model: BaseModel, report: Report) -> None:

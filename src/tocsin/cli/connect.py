@@ -37,9 +37,12 @@ class State:
 
 def settings_of(config: Path | None) -> Settings:
     """The settings in `config`, else in ./tocsin.yml, else the defaults."""
-    if config is None and DEFAULT_CONFIG.exists():
-        config = DEFAULT_CONFIG
-    return load_settings(config)
+    return load_settings(config_of(config))
+
+
+def config_of(config: Path | None) -> Path | None:
+    """The file of the settings; None where there is none."""
+    return DEFAULT_CONFIG if config is None and DEFAULT_CONFIG.exists() else config
 
 
 @contextmanager

@@ -10,9 +10,9 @@ import httpx2
 import msgspec
 import typer
 
-from tocsin.cli.connect import settings_of
-from tocsin.errors import Error
-from tocsin.settings import Listen
+from tocsin.cli.connect import config_of
+from tocsin.errors import ConfigError, Error
+from tocsin.settings import Listen, read_settings
 from tocsin.telemetry import visible
 
 TIMEOUT_S = 60.0
@@ -33,12 +33,26 @@ def reload(
 
     Example: tocsin reload --config tocsin.yml
     """
-    listen = settings_of(config).listen
+    listen, mistaken = _address(config)
+    for line in mistaken:
+        typer.echo(visible(line), err=True)
     answer = _asked(Listen(EVERYWHERE.get(listen.host, listen.host), listen.port))
     refused = answer["status"] != "reloaded"
     for line in _mistakes(answer["errors"]) if refused else _changes(answer):
         typer.echo(visible(line), err=refused)
-    raise typer.Exit(1 if refused else 0)
+    raise typer.Exit(1 if refused or mistaken else 0)
+
+
+def _address(config: Path | None) -> tuple[Listen, list[str]]:
+    """Where the service listens, and what is wrong with other settings: it is asked all the same.
+
+    Raises:
+        ConfigError: nothing can be told of where it listens.
+    """
+    reading = read_settings(config_of(config))
+    if reading.settings is None or "listen" in reading.wrong:
+        raise ConfigError("\n".join(reading.problems))
+    return reading.settings.listen, reading.problems
 
 
 def _asked(address: Listen) -> Answer:

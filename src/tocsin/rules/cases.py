@@ -33,12 +33,13 @@ class EventLine:
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """An alert that opens `at_ms` after the beginning. What is None or empty is not compared."""
+    """An alert that opens `at_ms` after the beginning (`at`: as written). None or empty: not compared."""
 
     at_ms: int | None = None
     group: Mapping[str, str] = field(default_factory=dict)
     score: float | None = None
     severity: str = ""
+    at: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +98,8 @@ def _expected(section: Section) -> Expected:
     severity = section.text("severity")
     if severity and severity not in SEVERITIES:
         section.wrong("severity", f'unknown severity "{severity}"; {did_you_mean(severity, SEVERITIES)}')
-    found = Expected(section.duration_ms("at"), section.text_map("group"), section.number("score"), severity)
+    at_ms = section.duration_ms("at")
+    at = "" if at_ms is None else section.text("at")
+    found = Expected(at_ms, section.text_map("group"), section.number("score"), severity, at)
     section.done()
     return found

@@ -208,8 +208,10 @@ def _fits(expected: Expected, change: Change) -> bool:
 
 
 def _shown_expected(expected: Expected) -> str:
-    at = None if expected.at_ms is None else expected.at_ms
-    return _line(at, expected.group, expected.score, expected.severity)
+    line = _line(expected.at_ms, expected.group, expected.score, expected.severity)
+    if expected.at_ms is None or expected.at in ("", at := format_duration(expected.at_ms * MS)):
+        return line
+    return line.replace(f"at {at}", f"at {expected.at} ({at})", 1)  # the rule's words first
 
 
 def _shown(change: Change) -> str:

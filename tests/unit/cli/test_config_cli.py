@@ -89,6 +89,16 @@ def test_every_commented_setting_of_the_starter_is_a_valid_one(folder: Path) -> 
     assert any("AUTH0_STREAM_TOKEN is not set" in warning for warning in report.warnings)
 
 
+def test_what_is_commented_in_the_starters_overlay_can_be_switched_on(folder: Path) -> None:
+    head, *lines = (folder / "overlay.yml").read_text().split("#\n")
+    (folder / "overlay.yml").write_text(head + lines[0].replace("# ", "", 1).replace("\n# ", "\n"))
+
+    report = check_config(folder / "tocsin.yml")
+
+    assert "log_source_quiet" in lines[0]
+    assert report.errors == []
+
+
 def _is_commented_setting(line: str) -> bool:
     text = line.strip().removeprefix("# ")
     return (
@@ -266,6 +276,14 @@ def test_a_token_that_can_be_guessed_is_warned_of(tmp_path: Path, monkeypatch: p
     )
     monkeypatch.setenv("STREAM_TOKEN", "a" * 32)
     assert check_config(config).warnings == []
+
+
+def test_a_warning_says_so_once(folder: Path) -> None:
+    edit(folder / "tocsin.yml", "rules: [shipped]", "rules: [shipped, rules]")
+
+    _, _, err = run("config", "check", "--config", str(folder / "tocsin.yml"))
+
+    assert err == [f"warning: {folder}/rules:1:1: the folder holds no rule; rules are .yml and .yaml files"]
 
 
 def test_a_channel_that_no_route_tells_is_warned_of(folder: Path) -> None:

@@ -142,6 +142,17 @@ FAILING = [
     ),
     (
         """
+        - name: another time, in words of its own
+          events: [{repeat: 3, every: 1m, type: fp, ip: 192.0.2.1}]
+          expect: [{at: 80s, score: 3}]
+        """,
+        [
+            "expected and not seen: at 80s (1m20s), score 3",
+            "seen and not expected: at 2m, data.ip: 192.0.2.1, score 3, medium",
+        ],
+    ),
+    (
+        """
         - name: an event that is none
           events: [{type: [fp]}]
           expect: []
