@@ -25,13 +25,14 @@ from tocsin.rules.correlations.shape import _Spread
 from tocsin.rules.correlations.shape_condition import Form, Share
 from tocsin.rules.correlations.sliding import Law, Slide, Window
 from tocsin.rules.correlations.steps import Present, newest_of_each
-from tocsin.rules.correlations.temporal_ordered import _Judge
+from tocsin.rules.correlations.temporal_ordered import _Followed, _Judge
 from tocsin.rules.correlations.unanswered import Unanswered, unanswered
 from tocsin.rules.correlations.value_percentile import Ranked
 from tocsin.rules.correlations.value_ratio_ledger import ratios_of_values
 
 SPAN = 30
 BASE = 1_000
+STEP = 5
 SHARE = Share(Bounds((("lte", 2),)), Bounds((("gte", 0.3),)))
 FORM = Form(True, Bounds((("gte", 2),)), Bounds((("lte", 4),)), SHARE)
 CHAINS = _Judge([(0, 1, 2), (1, 3)])
@@ -87,7 +88,7 @@ TYPES = {
 
 
 class Turn(NamedTuple):
-    """What comes, how far the watermark then is, and whether its instants are asked for twice."""
+    """What comes, how many steps the watermark then goes, and whether its instants are asked for twice."""
 
     batch: list[tuple[int, int]]
     ahead: int
@@ -98,8 +99,8 @@ TURNS = st.lists(
     st.builds(
         Turn,
         # Most come after the watermark; some late, some too late for any window.
-        st.lists(st.tuples(st.integers(-10, 40) | st.integers(-70, 40), st.integers(0, 31)), max_size=8),
-        st.integers(0, 40),
+        st.lists(st.tuples(st.integers(-2, 8) | st.integers(-14, 8), st.integers(0, 31)), max_size=8),
+        st.integers(0, 8),
         st.booleans(),
     ),
     max_size=9,
@@ -121,11 +122,11 @@ def every_window_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
 def check(kind: Type, turns: list[Turn], keep: int | None) -> None:
     kept, watermark = kind.ledger(None, keep), BASE
     for turn in turns:
-        batch = [kind.seen(watermark + ahead, n) for ahead, n in turn.batch]
+        batch = [kind.seen(watermark + ahead * STEP, n) for ahead, n in turn.batch]
         committed = watermark
         if batch:
             kept = _both(kind, kept, keep, lambda held: held.observe(batch, committed))  # noqa: B023
-        watermark += turn.ahead
+        watermark += turn.ahead * STEP
         for _ in range(1 + turn.again):
             kept = _both(kind, kept, keep, lambda held: held.due(watermark, committed))  # noqa: B023
 
@@ -190,6 +191,11 @@ def _nobody_leaves(self: Window, members: Members, from_ms: int, head: int) -> N
         self.tail += 1
 
 
+def _in_two_parts(self: _Followed, members: Members, place: int) -> None:
+    if place < self.head:
+        members.follower = None
+
+
 def _is_never_answered(_self: Unanswered, _time_ms: int) -> bool:
     return False
 
@@ -205,11 +211,13 @@ _LET_GO, _KEEP_ONLY = Window.let_go, Members.keep_only
         ("ratio", Window, "let_go", _forgets_to_move),
         ("temporal", Members, "keep_only", _keeps_the_window),
         ("shape", Window, "_leave", _nobody_leaves),
+        ("temporal_ordered", _Followed, "back_to", _in_two_parts),
         ("absence", Unanswered, "_is_answered", _is_never_answered),
     ],
     ids=[
         *("a late member changes nothing", "the tail is off by one", "what is let go stays counted"),
-        *("what is thinned stays counted", "what leaves stays counted", "an answer that came first"),
+        *("what is thinned stays counted", "what leaves stays counted"),
+        *("an instant is taken in two parts", "an answer that came first"),
     ],
 )
 def test_a_planted_mistake_is_found(
