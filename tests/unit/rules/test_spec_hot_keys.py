@@ -1,7 +1,6 @@
 """A hot key with thousands of members costs no more an event than one with hundreds (section 4 of the rules).
 
-Counted are the lines of Python that run, which no other process disturbs. A `sequence` is not
-here: it walks its window at each batch with an event of its last step.
+Counted are the lines of Python that run, which no other process disturbs.
 """
 
 from __future__ import annotations
@@ -36,10 +35,11 @@ TYPES = {
     "value_avg": f"timespan: 1h, condition: {NUMBER}}}",
     "value_median": f"timespan: 1h, condition: {NUMBER}}}",
     "value_percentile": f"timespan: 1h, condition: {NUMBER}, percentile: 95}}",
+    "sequence": "timespan: 1h, steps: [{when: s, at_least: 5}, {when: ok}]",
     "temporal": "timespan: 1h",
     "temporal_ordered": "timespan: 1h",
 }
-STEPS = ("temporal", "temporal_ordered")  # a value is a step, by its place
+STEPS = ("sequence", "temporal", "temporal_ordered")  # a value is a step, by its place
 
 
 def _lines_of(work: Callable[[], object]) -> int:

@@ -22,7 +22,7 @@ from tocsin.rules.correlations.judged import Judged
 from tocsin.rules.correlations.keys import condition, number
 from tocsin.rules.correlations.kind import CorrelationSpec, CorrelationType, Counting, Input, Reading, SeenBy
 from tocsin.rules.correlations.members import Members
-from tocsin.rules.correlations.sliding import MAX_MEMBERS, Law, sliding
+from tocsin.rules.correlations.sliding import KEPT, MAX_MEMBERS, Law, sliding
 from tocsin.rules.correlations.steps import seen_steps, several_rules
 from tocsin.rules.correlations.temporal import TEXT
 from tocsin.rules.document import Scalar
@@ -170,7 +170,7 @@ class _Judge:
             length = known.chains.take(now_ms, steps, span_ms)
             if length and now_ms >= from_ms:
                 scored.append((now_ms, float(length)))
-        known.head, members.follower = after, known
+        known.head, members.follower = after, known if after >= KEPT else None
         return scored
 
     def stay(self, members: Members, count: int) -> Sequence[int]:
