@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import tempfile
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 from hypothesis import settings
 
 from tocsin.state.connection import Store, open_store
@@ -22,6 +24,17 @@ for name in [name for name in os.environ if name.upper().startswith("TOCSIN_") a
 # How long an example takes says how busy the machine is, and nothing of the code.
 settings.register_profile("tocsin", deadline=None)
 settings.load_profile("tocsin")
+
+
+@pytest.fixture(autouse=True)
+def logging_as_it_was() -> Iterator[None]:
+    """Commands set up logging, for their own process."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")

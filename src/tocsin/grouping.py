@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from tocsin.model.alert import Reader
 from tocsin.model.event import Event, as_text
-from tocsin.model.fed import VALUE_SEPARATOR
+from tocsin.model.fed import joined
 
 _TEXT_OR_NONE = {str, type(None)}
 
@@ -47,10 +47,7 @@ def grouped_by(events: list[Event], group_by: tuple[Reader, ...], *, allow_missi
         if None in parts and not allow_missing:
             missing += 1
         else:
-            key = VALUE_SEPARATOR.join([part or "" for part in parts]).casefold()
-            if key.count(VALUE_SEPARATOR) >= len(parts):  # a stranger wrote one: parts must not shift
-                clean = [(part or "").replace(VALUE_SEPARATOR, " ") for part in parts]
-                key = VALUE_SEPARATOR.join(clean).casefold()
+            key = joined([part or "" for part in parts]).casefold()
             groups.setdefault(key, []).append(event)
     return Grouped(groups, missing)
 

@@ -18,7 +18,7 @@ from tocsin.grouping import Grouped, Groups, grouped_by
 from tocsin.model.alert import Reader
 from tocsin.model.compiled import CompiledRule, Matcher, WindowSpec
 from tocsin.model.event import Event, as_text
-from tocsin.model.fed import VALUE_SEPARATOR, Fed
+from tocsin.model.fed import Fed, joined
 from tocsin.model.ledger import Seen
 from tocsin.model.observed import Observations
 from tocsin.model.rule import Rule
@@ -198,4 +198,4 @@ def _values(groups: Groups, readers: tuple[Reader, ...]) -> Counts:
 
 def _joined(event: Event, readers: tuple[Reader, ...]) -> str | None:
     parts = [as_text(reader(event)) for reader in readers]
-    return None if None in parts else VALUE_SEPARATOR.join(part or "" for part in parts)
+    return None if None in parts else joined([part or "" for part in parts])

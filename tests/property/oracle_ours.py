@@ -19,10 +19,10 @@ from tocsin.catalog.provider import PROVIDERS
 from tocsin.clock import EPOCH, MS, iso
 from tocsin.engine import Engine
 from tocsin.errors import RuleErrors
-from tocsin.grouping import VALUE_SEPARATOR
 from tocsin.model.alert import NEVER_MS, Change, Triggers
 from tocsin.model.compiled import Matcher, RuleSet
 from tocsin.model.event import Event, event_type
+from tocsin.model.fed import VALUE_SEPARATOR
 from tocsin.protocols import Windows
 from tocsin.rules.load import load_rules
 from tocsin.sources.decode import Decoder

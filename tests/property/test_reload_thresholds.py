@@ -63,6 +63,10 @@ RULES = {
                         "condition: {gte: 0.5, min_count: @}", (1, 3)),
     "ratio_closing": Rule("ratio", "of: failed, over: 1 of them, timespan: 20s, "
                           "condition: {lt: @, min_count: 2}", (0.4, 0.7)),
+    "value_ratio": Rule("value_ratio", "of: failed, without: ok, timespan: 20s, "
+                        "condition: {field: data.user_name, gte: @, min_count: 2}", (0.4, 0.7)),
+    "value_ratio_least": Rule("value_ratio", "of: failed, without: ok, timespan: 20s, "
+                              "condition: {field: data.user_name, gte: 0.5, min_count: @}", (1, 3)),
     "shape": Rule("shape", "per: data.user_name, timespan: 20s, "
                   "condition: {events: {gte: @}, values: {gte: 2}}", (2, 4)),
     "first_seen": Rule("first_seen", "field: data.client_name, remember: 60s, learn: @", ("5s", "20s")),

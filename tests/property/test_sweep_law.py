@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from random import Random  # noqa: TID251 - seeded: a failure names its seed
@@ -17,6 +18,7 @@ from tocsin.rules.made import Made
 from tocsin.state.windows_memory import MemoryWindows
 from tocsin.tune import sweep as sweep_module
 from tocsin.tune.candidates import combinations, overlay_of
+from tocsin.tune.knobs import knobs_of, overlays
 from tocsin.tune.replay import replay
 from tocsin.tune.ruletests import LATENESS, events_of, provider_of
 from tocsin.tune.sweep import Candidate, Row, Sweep, episodes
@@ -29,8 +31,10 @@ Told = tuple[int, int, datetime | None, datetime | None]
 def _tuned(path: Path) -> tuple[Made, list[Candidate]]:
     """Candidates of the file's last rule: its params at a third, as they are, and at twice that."""
     made = _last(load([path]))
+    knobs = knobs_of(made)
+    params = {name: knob.param for name, knob in knobs.items()}
     asked = []
-    for name, param in made.doc.extension.params.items():
+    for name, param in params.items():
         if not isinstance(param.shown, int | float):
             continue
         least, most = (float(text or 0) for text in (param.least, param.most))
@@ -39,12 +43,14 @@ def _tuned(path: Path) -> tuple[Made, list[Candidate]]:
         asked.append(f"{name}={','.join(f'{value:g}' for value in within)}")
     if not asked:
         return made, [Candidate({}, made)]
-    params = made.doc.extension.params
-    tried = [
-        (values, load([path], tried=overlay_of(made.doc.meta.written_id or made.doc.meta.label, values)))
+    return made, [
+        Candidate(
+            values,
+            _last(load([path], tried=overlay_of(overlays(values, knobs)))),
+            tuple(f"{name}={text}" for name, text in values.items() if knobs[name].counted),
+        )
         for values in combinations(params, asked[:2], "")
     ]
-    return made, [Candidate(values, _last(loaded)) for values, loaded in tried]
 
 
 def _last(loaded: Loaded) -> Made:
@@ -113,12 +119,15 @@ def test_episodes_go_on_while_no_gap_is_too_great(
     assert list(episodes(instants, resolve_after, for_ms)) == starts
 
 
-@pytest.mark.parametrize("mistake", ["no share", "gap"])
+@pytest.mark.parametrize("mistake", ["no share", "gap", "one child for all"])
 def test_the_law_notices_a_mistake(monkeypatch: pytest.MonkeyPatch, mistake: str) -> None:
     if mistake == "gap":
         monkeypatch.setattr(
             sweep_module, "episodes", lambda instants, after, _for: episodes(instants, after - 1, 0)
         )
+    elif mistake == "one child for all":
+        monkeypatch.setattr(sweep_module, "_counted", lambda rule, _mark: replace(rule, alerts=False))
+        monkeypatch.setattr(sweep_module, "_fed", lambda rule, _mark: rule.matchers)
     else:
         monkeypatch.setattr(sweep_module, "_counts_alike", lambda made: made.doc.meta.id)
 

@@ -36,9 +36,24 @@ def tokens_of(sources: Mapping[str, SourceSettings]) -> dict[str, list[bytes]]:
     if problems:
         raise ConfigError("\n".join(problems))
     for name, values in tokens.items():
-        if any(len(token) < LEAST_TOKEN_BYTES for token in values):
+        if any(map(_is_short, values)):
             log.warning("receiver.short_secret", source=name, least_bytes=LEAST_TOKEN_BYTES)
     return tokens
+
+
+def has_short_token(source: SourceSettings) -> bool:
+    """Whether one of its tokens can be guessed; one that cannot be read is not."""
+    for secret in source.tokens:
+        try:
+            if _is_short(secret.reveal().encode()):
+                return True
+        except ConfigError:
+            continue
+    return False
+
+
+def _is_short(token: bytes) -> bool:
+    return len(token) < LEAST_TOKEN_BYTES
 
 
 def refuse_open_receiver(

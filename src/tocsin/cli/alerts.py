@@ -49,7 +49,7 @@ def list_(
         for alert in alerts:
             print_json(alert)
     elif sys.stdout.isatty():
-        print_table(SHORT, [_short_row(alert) for alert in alerts], empty="No alerts.")
+        print_table(SHORT, [_short_row(alert) for alert in alerts], empty="No alerts.", flowing=("TITLE",))
     else:
         print_table(COLUMNS, [_row(alert) for alert in alerts], empty="")
 
@@ -78,7 +78,12 @@ def show(
             print_json(alert)
             return
         print_alert(alert)
-        print_table(("CHANNEL", "WHAT", "SINCE"), _told(state, alert), empty="Nobody was told of it.")
+        print_table(
+            ("CHANNEL", "WHAT", "SINCE"),
+            _told(state, alert),
+            empty="Nobody was told of it.",
+            flowing=("WHAT",),
+        )
 
 
 def _is_json(output: str) -> bool:

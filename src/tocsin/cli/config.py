@@ -100,14 +100,37 @@ def _check_channels(settings: Settings, report: Report) -> None:
             report.errors += str(exc).splitlines()
         else:
             _check_secrets(f"channels.{name}", configs[name], report)
+            if told := _refused(configs[name]):
+                report.errors.append(
+                    placed(settings.document, ("channels", name), f"channels.{name}: {told}")
+                )
+
+
+def _refused(channel: BaseModel) -> str:
+    """Why nothing can ever be sent to where an HTTP channel posts; empty where no reason shows."""
+    from tocsin.delivery.http import refused
+
+    url = getattr(channel, "url", None) or getattr(channel, "webhook_url", None)
+    if not isinstance(url, Secret):
+        return ""
+    try:
+        return refused(url.reveal(), getattr(channel, "allow_private_cidrs", ()))
+    except ConfigError:
+        return ""  # it is not here, which is told already
 
 
 def _check_receiver(settings: Settings, report: Report) -> None:
-    from tocsin.api.doors import refuse_open_receiver
+    from tocsin.api.doors import LEAST_TOKEN_BYTES, has_short_token, refuse_open_receiver
 
     report.counted.append(_count(len(settings.sources), "source"))
     for name, source in settings.sources.items():
         _check_secrets(f"sources.{name}", source, report)
+        if has_short_token(source):
+            told = (
+                f"sources.{name}.tokens: one is so short that it can be guessed; "
+                f"take {LEAST_TOKEN_BYTES} characters or more: openssl rand -hex {LEAST_TOKEN_BYTES}"
+            )
+            report.warnings.append(placed(settings.document, ("sources", name, "tokens"), told))
     for name, secret in (("redis_url", settings.redis_url), ("proxy", settings.proxy)):
         if secret is not None:
             _check_secret(name, secret, report)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from functools import cache
 from importlib import import_module
@@ -35,13 +36,25 @@ class OnDemand(TyperGroup):
         """The command itself; None when there is none of that name."""
         del ctx
         place = self.places.get(cmd_name)
-        return None if place is None else _imported(cmd_name, place.at)
+        if place is None:
+            return None
+        found = _imported(cmd_name, place.at)
+        if "structlog" in sys.modules:  # else nothing logs, and setting it up takes as long as the command
+            _log_to_stderr()
+        return found
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """The list, without the commands."""
         del ctx
         with formatter.section("Commands"):
             formatter.write_dl([(name, place.line) for name, place in self.places.items()])
+
+
+def _log_to_stderr() -> None:
+    """What a command prints is its answer alone; `run` says later what else it logs."""
+    from tocsin import telemetry
+
+    telemetry.setup_logging(level="warning")
 
 
 @cache

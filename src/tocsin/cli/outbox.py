@@ -42,7 +42,9 @@ def list_(
         raise typer.BadParameter(f"there is no status {status!r}; there are: {known}", param_hint="--status")
     with open_state(config) as state:
         found = state.outbox.find(status=status, limit=limit)
-    print_table(_COLUMNS, [_row(delivery) for delivery in found], empty="No notifications.")
+    rows = [_row(delivery) for delivery in found]
+    spare = ("ANSWER", "SEVERITY", "TRIES")
+    print_table(_COLUMNS, rows, empty="No notifications.", flowing=("SUMMARY", "ANSWER"), spare=spare)
 
 
 @app.command()

@@ -41,7 +41,10 @@ def list_(
         (iso(to_ms(when)), source, record.reason, str(record.line), _shown(record.raw))
         for source, when, record in found
     ]
-    print_table(("when", "source", "reason", "line", "record"), rows, empty="nothing is in quarantine")
+    columns = ("when", "source", "reason", "line", "record")
+    print_table(
+        columns, rows, empty="nothing is in quarantine", flowing=("reason", "record"), spare=("record",)
+    )
 
 
 def _shown(raw: bytes) -> str:

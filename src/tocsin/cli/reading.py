@@ -15,7 +15,8 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-from tocsin.clock import parse_duration
+from tocsin.cli.rules_options import means_shipped
+from tocsin.clock import format_duration, parse_duration
 from tocsin.errors import SourceUnavailable
 from tocsin.model.compiled import RuleSet
 from tocsin.protocols import Batch
@@ -27,10 +28,13 @@ from tocsin.tune.replay import codes_read_whole, in_step
 SHOWN_BAD_RECORDS = 20
 RULE_SUFFIXES = {".yml", ".yaml"}
 
+SECOND = timedelta(seconds=1)
 FORMATS = "NDJSON or a JSON array, plain, .gz or .zst; - is standard input."
 RuleFiles = Annotated[
     list[Path] | None,
-    typer.Option("--rules", metavar="PATH…", help="Rule files or folders [default: the shipped rules]."),
+    typer.Option(
+        "--rules", metavar="PATH…", help="Rule files or folders; shipped, shipped/ecs [default: shipped]."
+    ),
 ]
 Lateness = Annotated[str, typer.Option(metavar="DURATION", help="How far events may be out of order.")]
 
@@ -94,18 +98,33 @@ def spare_the_collector() -> None:
     gc.set_threshold(100_000, 50, 50)
 
 
+def say_of_late(late: int, latest: timedelta) -> None:
+    """Where events were late, the latest by so much: how to have none."""
+    if late:
+        enough = format_duration(timedelta(seconds=-(-latest // SECOND)))
+        typer.echo(
+            f"late events are counted as well as may be; with --allowed-lateness {enough} none is late",
+            err=True,
+        )
+
+
 def sorted_out(arguments: Sequence[str], rules: Sequence[Path] | None) -> tuple[list[str], list[Path] | None]:
     """Files of events and paths of rules, None where no rule was asked for.
 
     `--rules a.yml b.yml` leaves b.yml among the files.
     """
-    more = [Path(a) for a in arguments if Path(a).suffix in RULE_SUFFIXES or (a != "-" and Path(a).is_dir())]
+    more = [Path(a) for a in arguments if _is_of_rules(a)]
     files = [a for a in arguments if Path(a) not in more]
     if not files:
         raise typer.BadParameter(
             "name at least one file of events, or - for standard input", param_hint="FILE"
         )
     return files, [*(rules or []), *more] or None
+
+
+def _is_of_rules(argument: str) -> bool:
+    path = Path(argument)
+    return path.suffix in RULE_SUFFIXES or means_shipped(path) or (argument != "-" and path.is_dir())
 
 
 def duration(text: str, option: str) -> timedelta:

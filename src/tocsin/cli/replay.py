@@ -22,11 +22,12 @@ from tocsin.cli.reading import (
     Reading,
     RuleFiles,
     duration,
+    say_of_late,
     sorted_out,
     spare_the_collector,
 )
 from tocsin.cli.rules_options import OverlayFile, SiteConfig, site_rules
-from tocsin.clock import format_duration, to_ms
+from tocsin.clock import to_ms
 from tocsin.model.alert import Alert, Change, ChangeKind, as_record
 from tocsin.model.compiled import RuleSet
 from tocsin.model.rule import SEVERITIES, severity_rank
@@ -36,7 +37,6 @@ from tocsin.sources.file import STDIN
 from tocsin.state.windows_memory import MemoryWindows
 from tocsin.tune.replay import Ahead, Replay
 
-SECOND = timedelta(seconds=1)
 LEFT_BEHIND = timedelta(days=7)  # how long a killed replay's keys stay on the server
 
 
@@ -118,12 +118,7 @@ class _Run:
         late = f", {run.late:,} late" if run.late else ""
         bad = f", {reading.bad:,} undecodable" if reading.bad else ""
         typer.echo(f"{reading.events:,} events{late}{bad}: {self._opened:,} alerts", err=True)
-        if run.late:
-            enough = format_duration(timedelta(seconds=-(-run.latest // SECOND)))
-            typer.echo(
-                f"late events are counted as well as may be; with --allowed-lateness {enough} none is late",
-                err=True,
-            )
+        say_of_late(run.late, run.latest)
 
     def _tell(self, changes: list[Change]) -> None:
         for change in changes:

@@ -13,13 +13,12 @@ from rich.console import Console
 from rich.text import Text
 
 from tocsin.catalog.provider import PROVIDERS
-from tocsin.cli.rules_options import OverlayFile, Paths, SiteConfig, site_rules
+from tocsin.cli.rules_options import OverlayFile, Paths, SiteConfig, site_rules, unknown_rule
 from tocsin.errors import Error
 from tocsin.model.event import Event
 from tocsin.rules.made import Made
-from tocsin.rules.problems import did_you_mean
 from tocsin.rules.tools.explain import Needed, Part, Question, matches, needed_of, parts_of, questions_of
-from tocsin.rules.tools.facts import facts_of
+from tocsin.rules.tools.facts import facts_of, part_facts_of
 from tocsin.sources.decode import Decoder
 from tocsin.sources.guess import GuessingDecoder
 from tocsin.telemetry import visible
@@ -63,7 +62,7 @@ def _named(name: str, made: Sequence[Made]) -> Made:
     known = {key: rule for rule in made for key in (rule.compiled.rule.id, rule.compiled.rule.name)}
     if name not in known:
         names = [rule.compiled.rule.name for rule in made]
-        raise Error(f'no rule is called "{name}"; {did_you_mean(name, names)}')
+        raise unknown_rule(name, names)
     return known[name]
 
 
@@ -99,9 +98,9 @@ def _about(made: Made) -> Iterator[Line]:
     for word, told in facts_of(made):
         yield [(f"  {word:<12}", "dim"), (told, "")]
     for child in made.children:
-        facts = dict(facts_of(child))
-        told = f"{child.compiled.rule.name}: {facts['counts']}, {facts['alerts']}"
-        yield [("  of          ", "dim"), (told, "")]
+        yield [("  of          ", "dim"), (child.compiled.rule.name, "")]
+        for word, told in part_facts_of(child):
+            yield [(f"    {word:<10}", "dim"), (told, "")]
 
 
 def _tree(made: Made, question: Question) -> Iterator[Line]:
@@ -128,7 +127,12 @@ def _heading(made: Made, question: Question) -> Iterator[Line]:
     """The detection's name, where the rule is not that detection itself."""
     if question.base.doc is made.doc:
         return
-    through = "" if question.owner is made else f"  which {question.owner.compiled.rule.name} counts"
+    owner = question.owner
+    through = (
+        ""
+        if owner is made or owner.doc is question.base.doc
+        else f"  which {owner.compiled.rule.name} counts"
+    )
     yield [(question.base.doc.meta.label, "bold"), (through, "dim")]
 
 

@@ -25,6 +25,8 @@ from tocsin.rules.tools.coverage import Coverage, coverage_of
 from tocsin.rules.tools.listing import Line, line_of
 
 LIST_COLUMNS = ("rule", "level", "att&ck", "type", "window", "params", "event codes", "stream filters")
+LIST_FLOWING = ("att&ck", "type", "params", "event codes", "stream filters")
+LIST_SPARE = ("type", "window", "att&ck", "params", "event codes", "stream filters")
 PARAM_COLUMNS = ("rule", "param", "value", "default", "bounds", "from", "what")
 COVERAGE_COLUMNS = ("", "name", "covered", "by", "not covered")
 ANY = "any"
@@ -61,7 +63,7 @@ def list_(
         )
         for line in lines
     ]
-    print_table(LIST_COLUMNS, rows, empty="no rules")
+    print_table(LIST_COLUMNS, rows, empty="no rules", flowing=LIST_FLOWING, spare=LIST_SPARE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +108,8 @@ def params(
         _print_json(knobs)
         return
     rows = [(k.rule, k.param, k.value, k.default, _bounds(k.least, k.most), k.place, k.help) for k in knobs]
-    print_table(PARAM_COLUMNS, rows, empty="no params")
+    spare = ("bounds", "default", "from")
+    print_table(PARAM_COLUMNS, rows, empty="no params", flowing=("value", "what"), spare=spare, headed=True)
 
 
 def coverage(
@@ -125,7 +128,14 @@ def coverage(
     if output is Format.json:
         _print_json(found)
         return
-    print_table(COVERAGE_COLUMNS, [*_coverage_rows(found)], empty="no rules")
+    print_table(
+        COVERAGE_COLUMNS,
+        [*_coverage_rows(found)],
+        empty="no rules",
+        flowing=("name", "by", "not covered"),
+        spare=("covered", "by"),
+        headed=True,
+    )
 
 
 def _type(line: Line) -> str:

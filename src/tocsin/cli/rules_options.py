@@ -10,13 +10,15 @@ from typing import Annotated
 import typer
 
 from tocsin.enrichment import open_databases
+from tocsin.errors import Error
 from tocsin.model.place import Locator
 from tocsin.rules.load import Loaded, load
+from tocsin.rules.problems import nearest
 
 Files = Annotated[list[Path], typer.Argument(metavar="PATH", help="Rule files or folders.")]
 Paths = Annotated[
     list[Path] | None,
-    typer.Argument(metavar="PATH", help="Rule files or folders [default: the shipped rules]."),
+    typer.Argument(metavar="PATH", help="Rule files or folders; shipped, shipped/ecs [default: shipped]."),
 ]
 OverlayFile = Annotated[
     Path | None, typer.Option("--overlay", metavar="FILE", help="The site's overlay of the rules.")
@@ -46,12 +48,30 @@ OutputFormat = Annotated[
 
 
 def paths_or_shipped(paths: Sequence[Path] | None) -> list[Path]:
-    """The files asked for; those that are shipped where none was."""
-    if paths:
-        return list(paths)
-    from tocsin.settings import shipped_rules  # the settings take longer to import than most files to check
+    """The files asked for, `shipped/…` among them; those that are shipped where none was."""
+    asked = list(paths or [Path("shipped")])
+    if not any(map(means_shipped, asked)):
+        return asked
+    from tocsin.settings import shipped_place  # the settings take longer to import than most files to check
 
-    return shipped_rules()
+    found = [shipped_place(str(path)) if means_shipped(path) else None for path in asked]
+    return [place for path, places in zip(asked, found, strict=True) for place in places or [path]]
+
+
+def means_shipped(path: Path) -> bool:
+    """Whether it is `shipped` or `shipped/…`, as settings write it, and no path that is there."""
+    return path.parts[:1] == ("shipped",) and not path.exists()
+
+
+def unknown_rule(name: str, known: Sequence[str]) -> Error:
+    """Nobody is called so: the nearest name, and who shows them all."""
+    from tocsin.settings import shipped
+
+    if (shipped("rules") / "ecs" / f"{name}.yml").is_file():
+        return Error(f'no rule is called "{name}" here; it is one of shipped/ecs: name shipped/ecs as well')
+    near = nearest(name, known)
+    hint = f'did you mean "{near}"? ' if near else ""
+    return Error(f'no rule is called "{name}"; {hint}`tocsin rules list` shows them all')
 
 
 def loaded_rules(
@@ -98,7 +118,7 @@ def site_rules(
 
     settings = load_settings(config)
     return load(
-        paths or settings.rules,
+        paths_or_shipped(paths) if paths else settings.rules,
         overlay=overlay or settings.overlay,
         lists=settings.lists,
         trusted=settings.trusted_rules,

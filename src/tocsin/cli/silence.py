@@ -68,7 +68,10 @@ def list_(
     now = SystemClock().now()
     with open_state(config) as state:
         found = [silence for silence in state.silences.list() if all_ or now < silence.ends_at]
-    print_table(_COLUMNS, [_row(silence, now) for silence in found], empty="No silences.")
+    rows = [_row(silence, now) for silence in found]
+    print_table(
+        _COLUMNS, rows, empty="No silences.", flowing=("MATCHERS", "COMMENT"), spare=("COMMENT", "BY")
+    )
 
 
 @app.command()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from itertools import groupby
 from pathlib import Path
 from typing import Annotated
 
@@ -16,20 +17,22 @@ from tocsin.cli.reading import (
     Reading,
     RuleFiles,
     duration,
+    say_of_late,
     sorted_out,
     spare_the_collector,
 )
-from tocsin.cli.rules_options import Format, OutputFormat, OverlayFile, SiteConfig, site_rules
-from tocsin.cli.table import print_table
-from tocsin.errors import TuneError
+from tocsin.cli.rules_options import Format, OutputFormat, OverlayFile, SiteConfig, site_rules, unknown_rule
+from tocsin.cli.table import on_terminal, print_table
+from tocsin.errors import Error, RuleErrors, TuneError
 from tocsin.rules.load import Loaded
 from tocsin.rules.made import Made
-from tocsin.rules.problems import did_you_mean
 from tocsin.rules.spec import FilterDoc
-from tocsin.tune.candidates import combinations, overlay_of
+from tocsin.tune.candidates import combinations, left_out, overlay_of
+from tocsin.tune.knobs import knobs_of, overlays, shortest
 from tocsin.tune.sweep import Candidate, Row, Sweep
 
 NOW = "now"
+TRIED = "overlay"  # the file that the mistakes in what is tried are told of
 VALUES = "5:200, 5:200:5 or 5,10,20 [default: around the threshold]. Given twice: every combination."
 
 
@@ -57,10 +60,20 @@ def tune(  # noqa: PLR0917 - a command's options are its parameters
     files, paths = sorted_out([*(events or []), *(more or [])], rules)
     loaded = site_rules(paths, config, overlay)
     made = _named(rule, loaded.made)
+    knobs = knobs_of(made)
+    params = {name: knob.param for name, knob in knobs.items()}
+    asked = shortest(param or [], made, knobs)
     candidates = [
-        Candidate(values, _tried(made, loaded, values, config, overlay))
-        for values in combinations(made.doc.extension.params, param or [], _threshold_param(made))
+        Candidate(
+            values,
+            _tried(made, loaded, overlays(values, knobs), config, overlay),
+            tuple(f"{name}={text}" for name, text in values.items() if knobs[name].counted),
+        )
+        for values in combinations(params, asked, _threshold_param(made))
     ]
+    for told in left_out(asked, params):
+        typer.echo(told, err=True)
+    _say_who_is_told(made, loaded.made)
     sweep = Sweep(candidates, lateness=duration(allowed_lateness, "--allowed-lateness"))
     spare_the_collector()
     reading = Reading(files, sweep.ruleset, "tune")
@@ -76,16 +89,33 @@ def tune(  # noqa: PLR0917 - a command's options are its parameters
         late = f", {sweep.late:,} late" if sweep.late else ""
         bad = f", {reading.bad:,} undecodable" if reading.bad else ""
         typer.echo(f"{reading.events:,} events{late}{bad} of {sweep.days:.1f} days", err=True)
+        say_of_late(sweep.late, sweep.latest)
     raise typer.Exit(1 if reading.failed else 0)
 
 
 def _tried(
-    made: Made, loaded: Loaded, values: Mapping[str, str], config: Path | None, overlay: Path | None
+    made: Made,
+    loaded: Loaded,
+    values: Mapping[str, Mapping[str, str]],
+    config: Path | None,
+    overlay: Path | None,
 ) -> Made:
     """The rule with these params, of its own files alone: so that hundreds of them load in no time."""
-    written = made.doc.meta.written_id or made.doc.meta.label
-    tried = site_rules(_files(made, loaded), config, overlay, tried=overlay_of(written, values))
+    try:
+        tried = site_rules(_files(made, loaded), config, overlay, tried=overlay_of(values))
+    except RuleErrors as exc:
+        raise _refused(exc, values) from exc
     return _named(made.compiled.rule.name, tried.made)
+
+
+def _refused(exc: RuleErrors, values: Mapping[str, Mapping[str, str]]) -> Error:
+    """What is wrong with a value, told of the option it was given in: the overlay is nobody's file."""
+    for error in exc.errors:
+        for params in values.values():
+            for name, text in params.items():
+                if error.file == TRIED and f'"{name}"' in error.message:
+                    return TuneError(f"--param {name}={text}: {error.message}")
+    return exc
 
 
 def _threshold_param(made: Made) -> str:
@@ -101,9 +131,21 @@ def _named(name: str, made: Sequence[Made]) -> Made:
             if one.not_running:
                 raise TuneError(f'"{name}" does not run: {one.not_running}')
             return one
-    raise TuneError(
-        f'no rule is called "{name}"; {did_you_mean(name, [one.compiled.rule.name for one in made])}'
-    )
+    raise unknown_rule(name, [one.compiled.rule.name for one in made])
+
+
+def _say_who_is_told(made: Made, rules: Sequence[Made]) -> None:
+    """Of a rule that only others count: nobody is told of the alerts in its rows."""
+    name = made.compiled.rule.name
+    parents = [
+        one.compiled.rule.name for one in rules if any(child.doc is made.doc for child in one.children)
+    ]
+    if parents and not made.compiled.alerts:
+        typer.echo(
+            f"{name} only feeds {' and '.join(parents)}: nobody is told of what it finds alone; "
+            f"tocsin tune {parents[0]} takes its params, and counts what would be told",
+            err=True,
+        )
 
 
 def _files(made: Made, loaded: Loaded) -> list[Path]:
@@ -118,30 +160,46 @@ def _files(made: Made, loaded: Loaded) -> list[Path]:
 
 
 def _print(made: Made, rows: Sequence[Row]) -> None:
+    """A line for each candidate; on a terminal one for those in a row of which it would say the same."""
     names = list(rows[0].values)
-    told = [
-        (
-            *(row.values[name] for name in names),
-            NOW if _is_now(made, row) else "",
-            f"{row.alerts:,}",
-            f"{row.per_day:,.1f}",
-            f"{row.groups:,}",
-            _moment(row.first),
-            _moment(row.last),
-        )
-        for row in rows
-    ]
     about = " + ".join(made.compiled.rule.group_by) or "groups"
-    print_table((*names, "", "alerts", "a day", about, "first", "last"), told, empty="no candidates")
+    short = on_terminal()
+    told = [_cells(made, row, short=short) for row in rows]
+    place = len(names) - 1  # of the value that changes from row to row
+    if short:
+        runs = [list(run) for _, run in groupby(told, lambda cells: (*cells[:place], *cells[place + 1 :]))]
+        told = [(*run[0][:place], _from_to(run, place), *run[0][place + 1 :]) for run in runs]
+    zone = " (UTC)" if short else ""
+    columns = (*names, "", "alerts", "a day", about, f"first{zone}", f"last{zone}")
+    print_table(columns, told, empty="no candidates", spare=columns[-2:])
+
+
+def _from_to(run: Sequence[Sequence[str]], place: int) -> str:
+    first, last = run[0][place], run[-1][place]
+    return first if first == last else f"{first}-{last}"
+
+
+def _cells(made: Made, row: Row, *, short: bool) -> tuple[str, ...]:
+    return (
+        *row.values.values(),
+        NOW if _is_now(made, row) else "",
+        f"{row.alerts:,}",
+        f"{row.per_day:,.1f}",
+        f"{row.groups:,}",
+        _moment(row.first, short=short),
+        _moment(row.last, short=short),
+    )
 
 
 def _is_now(made: Made, row: Row) -> bool:
-    params = made.doc.extension.params
-    return all(", ".join(params[name].texts) == value for name, value in row.values.items())
+    knobs = knobs_of(made)
+    return all(", ".join(knobs[name].param.texts) == value for name, value in row.values.items())
 
 
-def _moment(at: datetime | None) -> str:
-    return f"{at:%Y-%m-%d %H:%M:%S}Z" if at else "-"
+def _moment(at: datetime | None, *, short: bool) -> str:
+    if at is None:
+        return "-"
+    return f"{at:%Y-%m-%d %H:%M}" if short else f"{at:%Y-%m-%d %H:%M:%S}Z"
 
 
 def _record(made: Made, rows: Sequence[Row], reading: Reading, sweep: Sweep) -> dict[str, object]:

@@ -21,13 +21,14 @@ import httpcore2
 import httpx2
 
 from tocsin import __version__
-from tocsin.delivery.addresses import Network
+from tocsin.delivery.addresses import Network, checked_addresses, literal
 from tocsin.delivery.outside import Outside
 from tocsin.delivery.wire import CheckedTransport
 from tocsin.errors import ConfigError, PermanentFailure, TemporaryFailure
 
 MAX_ANSWER_BYTES = 64 * 1024
 MAX_PORT = 65_535
+NO_PLACE = "192.0.2.1"  # of a name that nobody asked for: an address that is in no allowed network
 LONGEST_RETRY_AFTER = timedelta(hours=1)
 _TEMPORARY = {
     HTTPStatus.REQUEST_TIMEOUT,
@@ -90,6 +91,20 @@ def post(
     ):
         retry_after = response.headers.get("retry-after", "")
         return Answer(target.host, response.status_code, retry_after, _read(response))
+
+
+def refused(url: str, allowed: Sequence[Network]) -> str:
+    """Why nothing can ever be posted there, as far as the URL says it; empty where no reason shows."""
+    try:
+        target = _parsed(url)
+        address = literal(target.host)
+        plain = target.scheme == "http"
+        if address is not None or (plain and not allowed):
+            found = [address or NO_PLACE]
+            checked_addresses(target.host, 0, allowed=allowed, resolve=lambda *_: found, plain=plain)
+    except PermanentFailure as exc:
+        return str(exc)
+    return ""
 
 
 def failure(answer: Answer, now: datetime, *, word: str = "") -> TemporaryFailure | PermanentFailure | None:

@@ -10,6 +10,31 @@ from tocsin.model.event import Event
 from tocsin.model.rule import Rule
 
 VALUE_SEPARATOR = "\x1f"  # between the parts of a group key or of a counted tuple
+_ESCAPE = "\x1e"  # before what stands for one of these two, where a stranger wrote it into a part
+
+
+def joined(parts: Sequence[str]) -> str:
+    """The parts as one text, which no other parts give; a single part is itself."""
+    text = VALUE_SEPARATOR.join(parts)
+    if len(parts) > 1 and (_ESCAPE in text or text.count(VALUE_SEPARATOR) >= len(parts)):
+        return VALUE_SEPARATOR.join([_escaped(part) for part in parts])
+    return text
+
+
+def split(text: str, count: int) -> tuple[str, ...]:
+    """The so many parts that were joined."""
+    if count <= 1:
+        return (text,) * count
+    parts = text.split(VALUE_SEPARATOR)
+    return tuple(map(_unescaped, parts) if _ESCAPE in text else parts)
+
+
+def _escaped(part: str) -> str:
+    return part.replace(_ESCAPE, f"{_ESCAPE}e").replace(VALUE_SEPARATOR, f"{_ESCAPE}s")
+
+
+def _unescaped(part: str) -> str:
+    return part.replace(f"{_ESCAPE}s", VALUE_SEPARATOR).replace(f"{_ESCAPE}e", _ESCAPE)
 
 
 class Fed(Event, kw_only=True, eq=False, gc=False):
@@ -25,7 +50,7 @@ class Fed(Event, kw_only=True, eq=False, gc=False):
 
 def instants_of(triggers: Triggers) -> Iterator[Fed]:
     """The instants of these triggers; those of one group and time have one id, whoever tells them."""
-    parts = _parts(triggers.rule, triggers.group)
+    parts = split(triggers.group, len(triggers.rule.group_by))
     for at_ms, _ in triggers.instants:
         id_ = f"{triggers.state}:{triggers.group}:{at_ms}"
         yield Fed(id=id_, time_ms=at_ms, tenant=triggers.tenant, parts=parts)
@@ -34,13 +59,7 @@ def instants_of(triggers: Triggers) -> Iterator[Fed]:
 def counted_by(rule: Rule, groups: Mapping[str, Sequence[Event]]) -> Iterator[Fed]:
     """The events that this rule counted, by group."""
     for group, events in groups.items():
-        yield Fed(parts=_parts(rule, group), events=events)
-
-
-def _parts(rule: Rule, group: str) -> tuple[str, ...]:
-    if len(rule.group_by) == 1:
-        return (group,)  # whatever a stranger wrote into it
-    return tuple(group.split(VALUE_SEPARATOR)) if rule.group_by else ()
+        yield Fed(parts=split(group, len(rule.group_by)), events=events)
 
 
 @lru_cache(maxsize=256)

@@ -15,11 +15,13 @@ from tocsin.rules.correlations.kind import CorrelationSpec
 from tocsin.rules.detection.detections import Detection
 from tocsin.rules.detection.tree import text_of
 from tocsin.rules.detection.view import warn_of_names
+from tocsin.rules.document import Node, Table
 from tocsin.rules.inputs import fields_for, fields_read, group_readers, matchers_of
+from tocsin.rules.joined_prefixes import warn_of_prefixes
 from tocsin.rules.made import Base, Made
 from tocsin.rules.overlay import Override
 from tocsin.rules.prefixes import as_spelled, prefixed
-from tocsin.rules.problems import did_you_mean
+from tocsin.rules.problems import Mark, did_you_mean, nearest
 from tocsin.rules.spec import AlertSpec, CorrelationDoc, DetectionDoc, Extension, Meta
 
 PLAIN_RESOLVE_AFTER_MS = 900_000
@@ -67,11 +69,14 @@ def correlation_rule(
     if not _names_fit(doc, spec, bases):
         return None
     rule = _counting_rule(doc, spec, bases, override)
+    _warn_of_severities(doc, bases)
     children = tuple(base for base in bases if isinstance(base, Made))
     detections = _detections(bases)
     for detection in detections if spec.prefixes else ():
         own = [name for name in (*spec.group_by, *spec.fields) if name not in spec.aliases]
         spec = replace(spec, prefixes=as_spelled(spec.prefixes, own, detection.doc.vocabulary))
+    if isinstance(doc, CorrelationDoc):
+        warn_of_prefixes(doc, spec, bases, [detection.doc.vocabulary for detection in detections])
     highest = max([spec.highest, *(math.ceil(bound.gte) for bound in doc.extension.alert.severity)])
     compiled = CompiledRule(
         rule,
@@ -84,6 +89,17 @@ def correlation_rule(
     fields = fields_read(spec, bases, rule.context)
     reason = _not_running(doc, bases) or _unable(doc, spec, locator)
     return Made(compiled, fields, doc, detections, spec, reason, children)
+
+
+def _warn_of_severities(doc: DetectionDoc | CorrelationDoc, bases: Sequence[Base]) -> None:
+    """Note bounds at or below the level that is the rule's where it writes none."""
+    bounds = () if doc.meta.level else doc.extension.alert.severity
+    level = _highest_level(bases) if bounds else "medium"
+    for bound in bounds:
+        if severity_rank(bound.severity) <= severity_rank(level):
+            told = f"severity never falls, and without a level of its own the rule's is {level}"
+            mark = _key_mark(doc.root, "tocsin", "alert", "severity")
+            doc.problems.warning(mark, f"{told}: {bound.severity} changes nothing; write level, or remove it")
 
 
 def _names_fit(doc: DetectionDoc | CorrelationDoc, spec: CorrelationSpec, bases: Sequence[Base]) -> bool:
@@ -114,13 +130,29 @@ def _names_fit(doc: DetectionDoc | CorrelationDoc, spec: CorrelationSpec, bases:
 def _check_aliases(doc: CorrelationDoc, spec: CorrelationSpec) -> None:
     named = [reference.text for reference in spec.rules]
     for alias, fields in spec.aliases.items():
+        at = ("correlation", "aliases", alias)
         missing = [name for name in named if name not in fields]
         for name in [name for name in fields if name not in named]:
-            doc.problems.error(
-                spec.mark, f'alias "{alias}" names "{name}", which is not in rules; add it there'
-            )
+            meant = nearest(name, missing)
+            missing = [other for other in missing if other != meant]
+            way_out = "add it there" if meant is None else f'did you mean "{meant}"?'
+            told = f'alias "{alias}" names "{name}", which is not in rules; {way_out}'
+            doc.problems.error(_key_mark(doc.root, *at, name), told)
         if missing:
-            doc.problems.error(spec.mark, f'alias "{alias}" has no field for "{missing[0]}"; add one')
+            told = f'alias "{alias}" has no field for "{missing[0]}"; add one'
+            doc.problems.error(_key_mark(doc.root, *at), told)
+
+
+def _key_mark(root: Table, *path: str) -> Mark:
+    """Where the key at the end of the path stands; the nearest one above it, where it is not written."""
+    node: Node = root
+    mark = root.mark
+    for key in path:
+        if not isinstance(node, Table) or key not in node.entries:
+            break
+        entry = node.entries[key]
+        mark, node = entry.key_mark, entry.node
+    return mark
 
 
 def _counting_rule(

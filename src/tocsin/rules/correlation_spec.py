@@ -8,6 +8,7 @@ from tocsin.rules.correlations import CORRELATIONS
 from tocsin.rules.correlations.kind import CorrelationSpec, CorrelationType, Reading
 from tocsin.rules.correlations.spans import timespan
 from tocsin.rules.detection.condition import names_in
+from tocsin.rules.detection.fields import Vocabulary
 from tocsin.rules.document import Items, Scalar
 from tocsin.rules.params import Param
 from tocsin.rules.problems import did_you_mean
@@ -15,21 +16,27 @@ from tocsin.rules.section import Section
 
 
 def read_correlation(
-    section: Section, params: Mapping[str, Param], *, shorthand: bool = False
+    section: Section, params: Mapping[str, Param], own: Vocabulary | None = None
 ) -> CorrelationSpec | None:
-    """The correlation; None after a mistake. The shorthand counts its own document, so it names no rules."""
+    """The correlation; None after a mistake.
+
+    The shorthand counts its own document, which has a vocabulary, so it names no rules.
+    """
+    shorthand = own is not None
     before = len(section.problems.errors)
     name = section.text("type")
     kind = _kind(section, name, shorthand=shorthand)
     rules = () if shorthand else _rules(section)
     timespan_ms = timespan(section) if kind is None or kind.timespan else 0
     aliases = {} if shorthand else _aliases(section)
-    group_by = section.texts("group-by")
+    group_by = section.names("group-by", "data.ip", none=True)
     allow_missing, generate = section.flag("allow_missing"), section.flag("generate")
-    counting = kind.read(Reading(section, params, rules, group_by, timespan_ms)) if kind else None
+    counting = kind.read(Reading(section, params, rules, group_by, timespan_ms, own)) if kind else None
     if kind is None:
         return None  # of a type that nobody knows, nobody knows what else it needs
     section.done()
+    if counting is None:
+        section.problems.unread(section.mark, "the correlation")
     if len(section.problems.errors) > before or counting is None:
         return None
     return CorrelationSpec(

@@ -40,7 +40,7 @@ def read_extension(
     if correlation and correlate:
         section.wrong("correlate", "this document is a correlation already; remove tocsin.correlate")
         correlate = None
-    counting = read_correlation(correlate, params, shorthand=True) if correlate else None
+    counting = read_correlation(correlate, params, vocabulary) if correlate else None
     category = section.scalars("category")
     if correlation and category:
         section.wrong("category", "a correlation has no events of its own; name the category in its rules")
@@ -78,7 +78,7 @@ def _substituted(section: Section, key: str, params: Mapping[str, Param]) -> Sec
 
 
 def _alert(section: Section, *, counts: bool) -> AlertSpec:
-    key = section.texts("key")
+    key = section.names("key", "data.ip", none=True)
     if key and counts:
         section.wrong("key", "a correlation's alert is about its group-by; remove key")
     found = AlertSpec(
@@ -89,7 +89,7 @@ def _alert(section: Section, *, counts: bool) -> AlertSpec:
         key=key,
         labels=section.text_map("labels"),
         runbook=section.text("runbook"),
-        context=section.texts("context"),
+        context=section.names("context", "data.ip", none=True),
     )
     section.done()
     return found

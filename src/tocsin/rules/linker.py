@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from tocsin.model.place import Locator
 from tocsin.rules.chains import Chains, is_told
 from tocsin.rules.compile import plain_rule
-from tocsin.rules.detection.detections import Detection, check_filter, compile_detection
+from tocsin.rules.detection.detections import Detection, Filtered, check_filter, compile_detection
 from tocsin.rules.detection.scope import Catalog, Kept
 from tocsin.rules.document import Scalar, Table
 from tocsin.rules.made import Made
 from tocsin.rules.names import Names
 from tocsin.rules.overlay import Overlay
 from tocsin.rules.spec import CorrelationDoc, DetectionDoc, Doc, FilterDoc
+
+MOST_NARROWED = 300_000  # rules by filters, each by each; they are compiled, and a file may be hostile
 
 
 class Known(NamedTuple):
@@ -31,6 +34,10 @@ class Linker:
 
     def __init__(self, docs: Sequence[Doc], names: Names, site: Overlay, known: Known) -> None:
         self._docs, self._names, self._site, self._known = docs, names, site, known
+        self._by_source: dict[tuple[tuple[str, str], ...], list[DetectionDoc]] = defaultdict(list)
+        for doc in docs:
+            if isinstance(doc, DetectionDoc):
+                self._by_source[tuple(_logsource(doc).items())].append(doc)
 
     def rules(self) -> list[Made]:
         """Every rule that runs, and is enabled or counted by one that is, in file order."""
@@ -74,12 +81,19 @@ class Linker:
     def _detections(self) -> dict[int, Detection]:
         filters = self._filters()
         found: dict[int, Detection] = {}
-        known, kept = self._known, Kept()
+        known, kept, filtered = self._known, Kept(), Filtered()
         for doc in self._docs:
             if isinstance(doc, DetectionDoc):
                 own = filters.get(id(doc), [])
                 detection = compile_detection(
-                    doc, own, known.catalog, known.lists, known.trusted, locator=known.locator, kept=kept
+                    doc,
+                    own,
+                    known.catalog,
+                    known.lists,
+                    known.trusted,
+                    locator=known.locator,
+                    kept=kept,
+                    filtered=filtered,
                 )
                 if detection is not None:
                     found[id(doc)] = detection
@@ -88,9 +102,17 @@ class Linker:
     def _filters(self) -> dict[int, list[FilterDoc]]:
         """The filters of each detection, by the detection's identity."""
         found: dict[int, list[FilterDoc]] = {}
+        narrowed = 0
         for filter_ in self._docs:
             if isinstance(filter_, FilterDoc):
                 targets = self._targets(filter_)
+                narrowed += len(targets)
+                if narrowed > MOST_NARROWED:
+                    message = (
+                        f"the filters so far narrow rules {narrowed} times; name the rules that they are for"
+                    )
+                    filter_.problems.error(filter_.meta.mark, message)
+                    break
                 for target in targets:
                     found.setdefault(id(target), []).append(filter_)
                 if not targets:  # nobody else judges what it says
@@ -100,14 +122,20 @@ class Linker:
     def _targets(self, filter_: FilterDoc) -> list[Doc]:
         """The rules that a filter narrows: of its logsource, and named by it where it names any."""
         if not filter_.rules:
-            return [doc for doc in self._docs if isinstance(doc, DetectionDoc) and _covers(filter_, doc)]
-        found: list[Doc] = []
+            return [doc for some in self._by_source.values() if _covers(filter_, some[0]) for doc in some]
+        found: dict[int, Doc] = {}
         for reference in filter_.rules:
             doc = self._names.find(reference, filter_.problems)
             if doc is None:
                 continue
-            if _covers(filter_, doc):
-                found.append(doc)
+            if isinstance(doc, CorrelationDoc):
+                filter_.problems.warning(
+                    reference.mark,
+                    f'"{reference.text}" is a correlation, and a filter narrows detections alone, so it '
+                    "changes nothing there; name the rules that it counts",
+                )
+            elif _covers(filter_, doc):
+                found[id(doc)] = doc
             else:
                 shown = ", ".join(f"{key} {value}" for key, value in _logsource(filter_).items())
                 filter_.problems.warning(
@@ -115,7 +143,7 @@ class Linker:
                     f'the filter is for {shown}, and "{reference.text}" is not, so it changes nothing there; '
                     "write the logsource of the rule",
                 )
-        return found
+        return [*found.values()]
 
     def _own_rules(self, doc: DetectionDoc, detection: Detection) -> list[Made]:
         """What a detection alerts of itself, and what its `correlate` does."""

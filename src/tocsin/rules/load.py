@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -25,6 +26,7 @@ from tocsin.rules.spec import Doc, FilterDoc
 
 SUFFIXES = (".yml", ".yaml")
 _START = Mark(1, 1)
+_COMMENT = re.compile(r"(?:^|\s)#.*")
 
 
 class Loaded(NamedTuple):
@@ -158,7 +160,7 @@ def _read(path: Path, problems: Problems, site: Overlay, unread: Unread) -> list
 
 
 def _read_list(path: Path, told: list[Problems]) -> tuple[str, ...]:
-    """The texts of a list file: one a line; blank lines and `#` comments are left out."""
+    """The texts of a list file: one a line. A comment (`#`) begins a line or follows a blank."""
     problems = Problems(path.as_posix())
     told.append(problems)
     try:
@@ -172,7 +174,7 @@ def _read_list(path: Path, told: list[Problems]) -> tuple[str, ...]:
     return tuple(
         Listed.at(text, f"{path.as_posix()}:{number}")
         for number, line in enumerate(lines, 1)
-        if (text := line.split("#", 1)[0].strip())
+        if (text := _COMMENT.sub("", line).strip())
     )
 
 

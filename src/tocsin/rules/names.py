@@ -8,9 +8,10 @@ from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 
 from tocsin.rules.document import Scalar
-from tocsin.rules.problems import Problems, did_you_mean
+from tocsin.rules.problems import Problems
 from tocsin.rules.spec import Doc, FilterDoc
 
+MOST_PLACES = 10  # of rules with one name, in a message
 _NAMING = re.compile(r"^[ \t]*(?:name|id):(.*)$", re.MULTILINE)
 
 
@@ -38,10 +39,17 @@ class Names:
     def __init__(self, docs: Sequence[Doc], unread: Container[str] = ()) -> None:
         self._unread = unread
         self._by_name: dict[str, list[Doc]] = defaultdict(list)
-        self._rules = [doc for doc in docs if not isinstance(doc, FilterDoc)]
-        for doc in self._rules:
-            for name in {doc.meta.written_id, doc.meta.name} - {""}:
+        self._of_file: dict[str, dict[str, None]] = defaultdict(dict)
+        self._titles: dict[tuple[str, str], Doc] = {}  # of rules without a name
+        for doc in docs:
+            if isinstance(doc, FilterDoc):
+                continue
+            meta = doc.meta
+            for name in {meta.written_id, meta.name} - {""}:
                 self._by_name[name].append(doc)
+                self._of_file[self._by_name[name][0].meta.file][name] = None
+            if not meta.name:
+                self._titles.setdefault((meta.file, meta.title), doc)
 
     def find(self, reference: Scalar, problems: Problems) -> Doc | None:
         """The rule that a reference in this file means; None after a mistake."""
@@ -51,7 +59,8 @@ class Names:
         if len(meant) == 1:
             return meant[0]
         if meant:
-            places = ", ".join(doc.meta.place for doc in meant)
+            places = ", ".join(doc.meta.place for doc in meant[:MOST_PLACES])
+            places += f" and {more} more" if (more := len(meant) - MOST_PLACES) > 0 else ""
             problems.error(
                 reference.mark, f'"{reference.text}" is the name of several rules: {places}; use an id'
             )
@@ -64,16 +73,15 @@ class Names:
                 f"give that rule a name: {_as_name(reference.text)}",
             )
         else:
-            here = [name for name, docs in self._by_name.items() if docs[0].meta.file == problems.file]
-            hint = did_you_mean(reference.text, here or self._by_name)
+            here = self._of_file.get(problems.file)
+            hint = problems.hint(reference.text, here or self._by_name)
             hint = hint if self._by_name else "load its file, too"
             problems.error(reference.mark, f'there is no rule "{reference.text}"; {hint}')
         return None
 
     def _nameless(self, title: str, file: str) -> Doc | None:
         """The rule of that file which has that title, and no name."""
-        here = (doc for doc in self._rules if doc.meta.file == file and not doc.meta.name)
-        return next((doc for doc in here if doc.meta.title == title), None)
+        return self._titles.get((file, title))
 
 
 def _as_name(title: str) -> str:

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from tocsin.rules.document import OPEN, Entry, Items, Node, Scalar, Table
 from tocsin.rules.durations import duration_ms
-from tocsin.rules.problems import Mark, Problems, did_you_mean
+from tocsin.rules.problems import Mark, Problems
 from tocsin.rules.section import Section, replaced
 
 REFERENCE = re.compile(r"\$([A-Za-z_][A-Za-z0-9_.-]*)")
@@ -85,7 +85,8 @@ def _check_chosen(chosen: Chosen, known: Container[str], params: Mapping[str, Pa
         if name in known:
             chosen.taken.update((glob, name) for glob in chosen.globs.get(name, ()))
         elif name in chosen.named:
-            chosen.problems.error(mark, f'unknown param "{name}"; {did_you_mean(name, params)}')
+            hint = chosen.problems.hint(name, params)
+            chosen.problems.error(mark, f'unknown param "{name}"; {hint}')
 
 
 def _read_param(name: str, section: Section, root: Table, chosen: Chosen | None) -> Param | None:
@@ -111,7 +112,7 @@ def _param(name: str, section: Section, root: Table, mark: Mark, chosen: Chosen 
             section.wrong("default", "remove default: what the document says at `set` is the default")
         default = _found(root, sets)
         if not default:
-            section.wrong("set", f'the document has no value at "{".".join(sets)}"; write it there first')
+            section.wrong("set", _nothing_told(root, sets))
     if not default:
         if sets:
             return None
@@ -173,7 +174,7 @@ def _fits(
     """Whether the value is of its default's kind and within the bounds; what is wrong is noted."""
     before = len(problems.errors)
     _check_kind(name, value, default, problems)
-    for scalar in value:
+    for scalar in value if len(problems.errors) == before else ():  # of another kind it has no measure
         _check_bounds(name, scalar, *bounds, problems)
     return len(problems.errors) == before
 
@@ -185,7 +186,9 @@ def _check_kind(
     if value is default or kind == "text":
         return
     if len(value) != 1 or _kind(value[0]) != kind:
-        problems.error(value[0].mark, f'param "{name}" is a {kind}, like its default {default[0].text}')
+        unquoted = len(value) == 1 and _kind(replace(value[0], plain=True)) == kind
+        hint = "; remove the quotes" if unquoted else ""
+        problems.error(value[0].mark, f'param "{name}" is a {kind}, like its default {default[0].text}{hint}')
 
 
 def _kind(scalar: Scalar) -> str:
@@ -223,12 +226,25 @@ def _measure(scalar: Scalar | None) -> float | None:
 
 
 def _found(root: Table, path: tuple[str, ...]) -> tuple[Scalar, ...]:
+    node = _at(root, path)
+    return (node,) if isinstance(node, Scalar) and not node.is_null else ()
+
+
+def _nothing_told(root: Table, path: tuple[str, ...]) -> str:
+    node, place = _at(root, path), ".".join(path)
+    if isinstance(node, Items | Table):
+        shape = "list" if isinstance(node, Items) else "map"
+        return f'at "{place}" stands a {shape}, and a param sets one value; name the place of one'
+    return f'the document has no value at "{place}"; write it there first'
+
+
+def _at(root: Table, path: tuple[str, ...]) -> Node | None:
     node: Node = root
     for step in path:
         if not isinstance(node, Table) or step not in node.entries:
-            return ()
+            return None
         node = node.entries[step].node
-    return (node,) if isinstance(node, Scalar) and not node.is_null else ()
+    return node
 
 
 def with_params_set(root: Table, params: Mapping[str, Param]) -> Table:
@@ -272,7 +288,7 @@ def _substituted_scalar(scalar: Scalar, params: Mapping[str, Param], problems: P
         return scalar
     param = params.get(reference[1])
     if param is None:
-        problems.error(scalar.mark, f'unknown param "{scalar.text}"; {did_you_mean(reference[1], params)}')
+        problems.error(scalar.mark, f'unknown param "{scalar.text}"; {problems.hint(reference[1], params)}')
         return _left_open(reference[1], scalar.mark)
     if param.value[0].is_open:
         return _left_open(param.name, scalar.mark)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from tocsin.catalog.provider import ECS
 from tocsin.rules.correlation_spec import read_correlation, rules_said
+from tocsin.rules.detection.condition import words_of
 from tocsin.rules.detection.fields import Vocabulary
 from tocsin.rules.document import Items, Node, Scalar, Table, read_documents
 from tocsin.rules.extension import read_extension
 from tocsin.rules.lints.keys import lint_keys
 from tocsin.rules.params import Chosen, read_params, with_params_set
 from tocsin.rules.problems import Mark, Problems
+from tocsin.rules.refused import refused
 from tocsin.rules.section import Section
 from tocsin.rules.spec import (
     CorrelationDoc,
@@ -32,6 +34,7 @@ from tocsin.rules.yaml_mistakes import spaceless
 # What a site chose for the params of a rule; None where it chose nothing.
 Choose = Callable[[Meta], Chosen | None]
 _START = Mark(1, 1)
+_ACTIONS = ("global", "repeat", "reset")  # of Sigma 1, between the documents of a file
 
 
 def parse_file(data: bytes, problems: Problems, choose: Choose) -> list[Doc]:
@@ -39,8 +42,21 @@ def parse_file(data: bytes, problems: Problems, choose: Choose) -> list[Doc]:
     nodes = read_documents(data, problems)
     if not nodes and not problems.errors:
         problems.warning(_START, "the file holds no rule")
+    if _is_collection(nodes, problems):
+        return []
     found = [_document(node, index, problems, choose) for index, node in enumerate(nodes, start=1)]
     return [doc for doc in found if doc is not None]
+
+
+def _is_collection(nodes: Sequence[Node], problems: Problems) -> bool:
+    """Whether documents complete each other by `action`, which is told; none of them says all of itself."""
+    for node in nodes if len(nodes) > 1 else ():
+        action = node.entries.get("action") if isinstance(node, Table) else None
+        if action is not None and isinstance(action.node, Scalar) and action.node.text in _ACTIONS:
+            told = f"action: {action.node.text} left Sigma, so each document stands for itself"
+            problems.error(action.key_mark, f"{told}; write all of the rule in each, and remove action")
+            return True
+    return False
 
 
 def _document(node: Node, index: int, problems: Problems, choose: Choose) -> Doc | None:
@@ -97,7 +113,8 @@ def _correlation(root: Section, meta: Meta, chosen: Chosen | None) -> Correlatio
     problems = root.problems
     tocsin = root.section("tocsin")
     params = read_params(tocsin.section("params") if tocsin else None, root.table, chosen)
-    changed = Section(with_params_set(root.table, params), root.name, problems)
+    table = with_params_set(root.table, params)
+    changed = Section(refused(table, params, problems) if params else table, root.name, problems)
     section = _body(changed, "correlation", "type, rules and condition")
     spec = read_correlation(section, params) if section else None
     references = _references(section) if section else ()
@@ -121,11 +138,14 @@ def _filter(root: Section, meta: Meta) -> FilterDoc | None:
     rules = () if is_list_of_any(section.node("rules")) else section.scalars("rules")
     selections, conditions = read_selections(section)
     for condition in conditions:
-        if condition.text.split()[:1] != ["not"]:
+        words = words_of(condition)
+        if words[:1] != ["not"]:
+            # With a not of its own, another one would turn it round.
+            another = "not" in words
+            fix = "write not, and then what it leaves out" if another else f'write "not ({condition.text})"'
             root.problems.error(
                 condition.mark,
-                "a filter's condition is added with AND, so one that excludes begins with not; "
-                f'write "not ({condition.text})"',
+                f"a filter's condition is added with AND, so one that excludes begins with not; {fix}",
             )
     return FilterDoc(
         meta, root.table, product_of(root), taxonomy_of(root), rules, selections, conditions, root.problems

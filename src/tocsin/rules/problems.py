@@ -14,6 +14,7 @@ NEAR_ENOUGH = 0.6  # difflib's own default: a typo, not another word
 LONGEST_NAME = 100
 MOST_NAMES = 500
 MOST_SHOWN = 50
+MOST_HINTS = 100
 # What people write who know another tool, or the words for it: each with what is meant, by place.
 SYNONYMS: dict[str, tuple[str, ...]] = {
     "timeframe": ("timespan",),
@@ -66,6 +67,7 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
     "casesensitive": ("cased",),
     "level": ("severity",),
     "severity": ("level", "is"),
+    "lvl": ("level",),
     "summary": ("title",),
     "headline": ("title",),
     "default": ("default",),
@@ -100,6 +102,8 @@ class Problems:
         self.file = file
         self.errors: list[RuleError] = []
         self.warnings: list[RuleError] = []
+        self._expanded: set[Mark] = set()
+        self._texts = 0
 
     def error(self, mark: Mark, message: str) -> None:
         """Note what stops the load."""
@@ -109,6 +113,22 @@ class Problems:
         """Note what does not."""
         told = _located(mark, message)
         self.warnings.append(RuleError(self.file, mark.line, mark.column, told, severity="warning"))
+
+    def expanded(self, mark: Mark, count: int) -> int:
+        """How many texts the `|expand`s of the file stand for: those so far, and so many at this place."""
+        if mark not in self._expanded:  # a filter is read for each of its rules
+            self._expanded.add(mark)
+            self._texts += count
+        return self._texts
+
+    def hint(self, name: str, known: Iterable[str]) -> str:
+        """`did_you_mean`, for the first mistakes of a file: looking is slow, and a file may be hostile."""
+        return did_you_mean(name, known) if len(self.errors) < MOST_HINTS else "write one that is known"
+
+    def unread(self, mark: Mark, what: str) -> None:
+        """Note what could not be read, where nothing says why: no part of a rule goes without a word."""
+        if not self.errors:
+            self.error(mark, f"{what} cannot be read; compare it with the documentation")
 
 
 def _located(mark: Mark, message: str) -> str:

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping
 
 from tocsin.rules.document import Entry, Items, Node, Scalar, Table
 from tocsin.rules.durations import duration_meant, duration_ms
-from tocsin.rules.problems import Mark, Problems, did_you_mean
+from tocsin.rules.problems import Mark, Problems
 from tocsin.rules.yaml_mistakes import spaceless
 
+_COMMA = "in braces a comma begins the next entry; text with a comma needs quotes"
 NOWHERE: Mapping[str, str] = {}
 
 
@@ -115,8 +116,25 @@ class Section:
             found = tuple([item for item in node.items if isinstance(item, Scalar)])
             if len(found) == len(node.items):
                 return found
+            place, other = next(one for one in enumerate(node.items, 1) if not isinstance(one[1], Scalar))
+            told = f"{key} must be a list of texts, and entry {place} is {_kind(other)}"
+            self.problems.error(other.mark, told)
+            return ()
         self.wrong(key, f"{key} must be a list of texts{_shape(node)}")
         return ()
+
+    def names(self, key: str, example: str, *, none: bool = False) -> tuple[str, ...]:
+        """A list of texts, or one, each of which names something; an empty list only where `none` is fine.
+
+        `example` is how one is written. Nothing after a mistake.
+        """
+        found, node = self.scalars(key), self.node(key)
+        nameless = [one for one in found if (one.is_null or not one.text) and not one.is_open]
+        if isinstance(node, Items) and not node.items and not none:
+            self.wrong(key, f"{key} is empty; write one, like {example}")
+        for one in nameless:
+            self.problems.error(one.mark, f"{key} must not be empty; write one, like {example}")
+        return () if nameless else tuple([one.text for one in found])
 
     def section(self, key: str, name: str = "") -> Section | None:
         """A map within."""
@@ -130,8 +148,8 @@ class Section:
         self.wrong(key, f"{key} must be a map{_shape(node)}{hint}")
         return None
 
-    def sections(self, key: str, name: str = "") -> list[Section]:
-        """A list of maps within."""
+    def sections(self, key: str, name: str = "", first: str = "…") -> list[Section]:
+        """A list of maps within; `first` is the key that each begins with, for messages."""
         node = self.node(key)
         if node is None:
             return []
@@ -139,6 +157,10 @@ class Section:
             found = [item for item in node.items if isinstance(item, Table)]
             if len(found) == len(node.items):
                 return [Section(item, name or key, self.problems) for item in found]
+            place, other = next(one for one in enumerate(node.items, 1) if not isinstance(one[1], Table))
+            told = f"{key} must be a list of maps, and entry {place} is {_kind(other, first)}"
+            self.problems.error(other.mark, told)
+            return []
         shape = "; this is one map, put it in a list: [{…}]" if isinstance(node, Table) else _shape(node)
         self.wrong(key, f"{key} must be a list of maps{shape}")
         return []
@@ -160,14 +182,12 @@ class Section:
         """Report unknown keys; `elsewhere` says of those that stand in the wrong place where they belong."""
         for key, entry in self.rest():
             place = elsewhere.get(key)
-            hint = f"it belongs into {place}" if place else did_you_mean(key, dict.fromkeys(self._asked))
-            if (
-                self.table.flow
-                and isinstance(entry.node, Scalar)
-                and entry.node.is_null
-                and not entry.node.text
-            ):
-                hint = "in braces a comma begins the next entry; text with a comma needs quotes"
+            hint = (
+                f"it belongs into {place}" if place else self.problems.hint(key, dict.fromkeys(self._asked))
+            )
+            if self.table.flow and _is_nothing(entry):
+                meant = spaceless(key)
+                hint = f'write a space after the colon: "{meant}"' if meant else _COMMA
             self.problems.error(entry.key_mark, f'unknown key "{key}" in {self.name}; {hint}')
 
 
@@ -178,6 +198,8 @@ def number_of(node: Scalar, key: str, problems: Problems) -> float | None:
         return value
     unquoted = Scalar(node.text, node.mark, plain=True).value
     hint = "" if isinstance(unquoted, str | bool | None) else "; remove the quotes"
+    if hint and node.param:
+        hint += f' of the param "{node.param}"'
     problems.error(node.mark, f"{key} must be a number, not {node.text!r}{hint}")
     return None
 
@@ -189,6 +211,26 @@ def replaced(table: Table, changes: Mapping[str, Node]) -> Table:
         earlier = entries.get(key)
         entries[key] = Entry(earlier.key_mark if earlier else node.mark, node)
     return Table(entries, table.mark, table.flow)
+
+
+def _kind(node: Node, first: str = "…") -> str:
+    """What an entry of a list is in place of what it must be, and the usual way out."""
+    match node:
+        case Items():
+            return "a list; write its entries one by one"
+        case Table(entries, flow=True) if all(_is_nothing(entry) for entry in entries.values()):
+            return "a map, as an unquoted {…} is in YAML; put it in quotes"
+        case Table(entries):
+            return f"a map; write text, like {next(iter(entries), 'a')}"
+        case Scalar(text):
+            meant = spaceless(text)
+            hint = f'a space after the colon: "{meant}"' if meant else f"{{{first}: {text}}}"
+            return f"the text {text!r}; write {hint}"
+
+
+def _is_nothing(entry: Entry) -> bool:
+    """Whether a key has no value, as in `{key}`."""
+    return isinstance(entry.node, Scalar) and entry.node.is_null and not entry.node.text
 
 
 def _shape(node: Node) -> str:

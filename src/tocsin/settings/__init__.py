@@ -12,7 +12,7 @@ from tocsin.settings.load import (
 from tocsin.settings.mistakes import nearest, placed
 from tocsin.settings.model import Heartbeat, Retention, Settings, SourceSettings
 from tocsin.settings.secret import Secret, SecretUrl
-from tocsin.settings.shipped import shipped, shipped_rules
+from tocsin.settings.shipped import shipped, shipped_place, shipped_rules
 from tocsin.settings.values import (
     Address,
     Duration,
@@ -53,6 +53,7 @@ __all__ = [
     "relative_to",
     "secrets_in",
     "shipped",
+    "shipped_place",
     "shipped_rules",
     "validate_channels",
 ]

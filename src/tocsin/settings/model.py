@@ -22,7 +22,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from tocsin.settings.document import Document
 from tocsin.settings.secret import Secret, SecretUrl
-from tocsin.settings.shipped import shipped, shipped_rules
+from tocsin.settings.shipped import SHIPPED, shipped, shipped_place, shipped_rules
 from tocsin.settings.values import (
     Address,
     Duration,
@@ -35,7 +35,6 @@ from tocsin.settings.values import (
 
 ENV_PREFIX = "TOCSIN_"
 ENV_DELIMITER = "__"
-SHIPPED = "shipped"  # in `rules` and `templates`: what comes with tocsin
 
 
 def _shipped_rules(value: object, judged: ValidatorFunctionWrapHandler) -> list[Path]:
@@ -47,10 +46,9 @@ def _shipped_rules(value: object, judged: ValidatorFunctionWrapHandler) -> list[
 
 
 def _shipped_path(item: object) -> object:
-    if not isinstance(item, str) or not (item == SHIPPED or item.startswith(f"{SHIPPED}/")):
-        return item
-    place = shipped("rules").joinpath(*item.split("/")[1:])
-    return place if place.exists() else item
+    """A folder or a file that is there, for the judge; of `shipped` itself any of them."""
+    places = shipped_place(item) if isinstance(item, str) else None
+    return places[0] if places else item
 
 
 def _shipped_templates(value: object) -> object:

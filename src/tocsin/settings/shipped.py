@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tocsin.errors import ConfigError
 
+SHIPPED = "shipped"  # in `rules` and `templates`: what comes with tocsin
 _PACKAGE = Path(__file__).resolve().parent.parent
 
 
@@ -34,3 +35,15 @@ def shipped_rules() -> list[Path]:
         ConfigError: this installation does not carry them.
     """
     return [shipped("rules") / name for name in _RULE_SETS]
+
+
+def shipped_place(word: str) -> list[Path] | None:
+    """What `shipped`, `shipped/ecs` or `shipped/ecs/NAME.yml` mean as rules; None of any other word.
+
+    Raises:
+        ConfigError: this installation does not carry them.
+    """
+    if word == SHIPPED:
+        return shipped_rules()
+    place = shipped("rules").joinpath(*word.split("/")[1:])
+    return [place] if word.startswith(f"{SHIPPED}/") and place.exists() else None

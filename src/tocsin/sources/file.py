@@ -2,7 +2,8 @@
 
 What a file is, its content tells, never its name. Lines are read in chunks of 64 KiB (above 128 KiB
 page faults cost a third of the speed), so a compressed file may be of any size; a JSON array, or one
-object over many lines, is read whole.
+object over many lines, is read whole. So is a file that has its newest record first, as an API returns
+them: it is read from its end.
 """
 
 from __future__ import annotations
@@ -10,14 +11,16 @@ from __future__ import annotations
 import gzip
 import io
 import os
+import stat
 import sys
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
 from importlib.resources import files
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol, cast
+from typing import Any, BinaryIO, NamedTuple, Protocol, cast
 
 from tocsin.errors import SourceUnavailable
 from tocsin.model.event import Event
@@ -86,7 +89,10 @@ class FileSource:
             with self._open() as opened:
                 size = None if self._path == STDIN else os.fstat(opened.fileno()).st_size
                 stream = _decompressed(_Metered(opened, size, self._progress))
-                yield from self._batches(_chunks(stream), int(after or 0))
+                parts = _numbered(_chunks(stream))
+                if after is None and self._path != STDIN and stat.S_ISREG(os.fstat(opened.fileno()).st_mode):
+                    parts = self._by_time(parts)
+                yield from self._batches(parts, int(after or 0))
         except _DAMAGED as exc:
             raise SourceUnavailable(f"{self.name}: the compressed data is damaged: {exc}") from exc
         except OSError as exc:
@@ -98,19 +104,52 @@ class FileSource:
         # Standard input is not ours to close.
         return nullcontext(sys.stdin.buffer) if self._path == STDIN else Path(self._path).open("rb")
 
-    def _batches(self, chunks: Iterator[list[bytes]], done: int) -> Iterator[Batch]:
+    def _by_time(self, parts: Iterator[_Part]) -> Iterator[_Part]:
+        """The parts; of a file that has its newest record first those at its end come first."""
+        begin = next(parts, None)
+        if begin is None or not self._falls(begin.records):
+            yield from filter(None, (begin,))
+            yield from parts
+            return
+        held, failure = [begin], None
+        room = MAX_WHOLE
+        try:
+            while room > 0 and (part := next(parts, None)):
+                held.append(part)
+                room -= sum(map(len, part.records))
+        except (*_DAMAGED, OSError) as exc:
+            failure = exc
+        ends = [time_ms for part in (held[0], held[-1]) for time_ms in self._times_ms(part.records)]
+        if room > 0 and ends[0] > ends[-1]:
+            held = [part._replace(backwards=True) for part in reversed(held)]
+        yield from held
+        if failure is not None:
+            raise failure
+        yield from parts
+
+    def _falls(self, records: list[bytes]) -> bool:
+        """Whether the newest of these records comes first, and most are older than the one before."""
+        times_ms = self._times_ms(records)
+        falling = sum(before > after for before, after in pairwise(times_ms))
+        rising = sum(before < after for before, after in pairwise(times_ms))
+        return falling > rising and times_ms[0] > times_ms[-1]
+
+    def _times_ms(self, records: list[bytes]) -> list[int]:
+        return [event.time_ms for event in self._decoder.decode_records(records, first=1, now_ms=None)[0]]
+
+    def _batches(self, parts: Iterator[_Part], done: int) -> Iterator[Batch]:
         events: list[Event] = []
         bad: list[Quarantined] = []
         read = 0
         failure: Exception | None = None
         try:
-            for records in chunks:
-                first, read = read + 1, read + len(records)
+            for first, records, backwards in parts:
+                read += len(records)
                 if read <= done:
                     continue
                 skip = max(0, done + 1 - first)
                 good, worse = self._decoder.decode_records(records[skip:], first=first + skip, now_ms=None)
-                events += good
+                events += reversed(good) if backwards else good
                 bad += worse
                 if len(events) + len(bad) >= BATCH:
                     yield Batch(events, str(read), bad)
@@ -121,6 +160,21 @@ class FileSource:
             yield Batch(events, str(read), bad)
         if failure is not None:
             raise failure
+
+
+class _Part(NamedTuple):
+    """Some records that follow each other, with the number of the first; to be taken from the last on?"""
+
+    first: int
+    records: list[bytes]
+    backwards: bool = False
+
+
+def _numbered(chunks: Iterator[list[bytes]]) -> Iterator[_Part]:
+    first = 1
+    for records in chunks:
+        yield _Part(first, records)
+        first += len(records)
 
 
 class _TooMuch(Exception):

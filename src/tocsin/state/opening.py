@@ -10,6 +10,7 @@ import msgspec
 from tocsin.clock import MS, format_duration, to_ms
 from tocsin.model.alert import Alert, Sightings, Triggers, alert_id, fingerprint
 from tocsin.model.event import as_text
+from tocsin.model.fed import split
 from tocsin.state.tally import VALUE_CHARACTERS
 
 # What a group field names, by the last part of its path (`name` and `id` also by what they are of); the
@@ -73,7 +74,7 @@ def _shown(triggers: Triggers, window: Sightings) -> dict[str, str]:
     for written in triggers.rule.expected:
         if written.casefold() == triggers.group:
             return {fields[0]: written}
-    values: Sequence[object] = triggers.group.split("\x1f")
+    values: Sequence[object] = split(triggers.group, len(fields))
     if fields and window.ids:
         values = [column[0] for column in window.columns[-len(fields) :]]
     return {name: as_text(value) or "" for name, value in zip(fields, values, strict=False)}

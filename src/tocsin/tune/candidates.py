@@ -7,12 +7,16 @@ import math
 from collections.abc import Mapping, Sequence
 from itertools import product
 
+from tocsin.clock import parse_duration
 from tocsin.errors import TuneError
 from tocsin.rules.params import Param
 from tocsin.rules.problems import did_you_mean
 
 MOST = 400  # candidates of one run
-STEPS = 20  # of a range without a step
+STEPS = 20  # of a range without a step, about
+# Round numbers of a decade, from many to few; and how much wider than itself a range is by factors.
+_ROUND = ((1.0, 1.2, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0), (1.0, 2.0, 3.0, 5.0), (1.0,))
+_WIDE = 4
 _LADDER = (0.25, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 5.0, 10.0)  # of what the rule says now
 
 
@@ -41,25 +45,30 @@ def _nothing_to_try(params: Mapping[str, Param]) -> str:
         first = next(iter(params))
         return f"no param of the rule sets its threshold; name one of {', '.join(params)}: --param {first}=…"
     return (
-        "the rule has no params to try; give it one, tocsin: {params: {threshold: {default: 20}}}, "
-        "and write $threshold in its condition"
+        "the rule has no params to try; a rule of your own can have one: "
+        "tocsin: {params: {threshold: {default: 20}}}, and $threshold in its condition"
     )
 
 
 def _with_now(values: Sequence[str], param: Param) -> list[str]:
-    """The values, and the present one to compare them with; numbers in order."""
+    """The values, and the present one to compare them with; numbers and durations in order."""
     now = ", ".join(param.texts)
     found = list(dict.fromkeys([*values, *([] if "," in now else [now])]))
-    try:
-        return sorted(found, key=float)
-    except ValueError:
-        return found
+    for measure in (float, parse_duration):
+        try:
+            return sorted(found, key=measure)
+        except ValueError:
+            continue
+    return found
 
 
-def overlay_of(rule_id: str, values: Mapping[str, str]) -> bytes:
-    """The overlay that sets them, as YAML."""
-    params = {name: _plain(text) for name, text in values.items()}
-    return json.dumps({rule_id: {"params": params}}).encode()
+def overlay_of(values: Mapping[str, Mapping[str, str]]) -> bytes:
+    """The overlay that sets them, by rule and param, as YAML."""
+    said = {
+        rule: {"params": {name: _plain(text) for name, text in params.items()}}
+        for rule, params in values.items()
+    }
+    return json.dumps(said).encode()
 
 
 def _plain(text: str) -> float | int | str:
@@ -104,11 +113,8 @@ def _range(name: str, written: str, param: Param) -> list[str]:
     least, most = _bound(param.least, -math.inf), _bound(param.most, math.inf)
     low, high = max(bounds[0], least), min(bounds[1], most)
     if low > high:
-        within = " and ".join(
-            filter(None, (param.least and f"at least {param.least}", param.most and f"at most {param.most}"))
-        )
-        raise TuneError(f"--param {name}={written}: {name} must be {within}")
-    whole = all(bound == int(bound) for bound in bounds)
+        raise TuneError(f"--param {name}={written}: {name} must be {_allowed(param)}")
+    whole = all(bound == int(bound) for bound in bounds) and _is_whole(param)
     if len(bounds) == 3:  # noqa: PLR2004
         count = min(int((bounds[1] - bounds[0]) / bounds[2] + 1e-9), 10 * MOST) + 1
         numbers = [bounds[0] + step * bounds[2] for step in range(count)]
@@ -116,25 +122,81 @@ def _range(name: str, written: str, param: Param) -> list[str]:
     elif whole and high - low < STEPS:
         numbers = [low + step for step in range(int(high - low) + 1)]
     else:
-        numbers = _spread(low, high)
+        numbers = _spread(low, high, whole=whole)
     return [_shown(number, whole=whole) for number in numbers]
 
 
-def _spread(low: float, high: float) -> list[float]:
-    """From low to high, each by the same factor more than the one before; from 0 on, by the same step."""
-    if low <= 0:
-        return [low + (high - low) * step / (STEPS - 1) for step in range(STEPS)]
-    return [low * (high / low) ** (step / (STEPS - 1)) for step in range(STEPS)]
+def left_out(asked: Sequence[str], params: Mapping[str, Param]) -> list[str]:
+    """What to say of ranges that reach beyond their param's bounds."""
+    told = []
+    for name, written in map(_split, asked):
+        param = params.get(name)
+        if param is None or ":" not in written:
+            continue
+        low, high = (_bound(text, math.nan) for text in written.split(":")[:2])
+        if low < _bound(param.least, -math.inf) or high > _bound(param.most, math.inf):
+            told.append(f"--param {name}={written}: {name} must be {_allowed(param)}; the rest is left out")
+    return told
+
+
+def _allowed(param: Param) -> str:
+    parts = (param.least and f"at least {param.least}", param.most and f"at most {param.most}")
+    return " and ".join(filter(None, parts))
+
+
+def _is_whole(param: Param) -> bool:
+    """Whether its present value is a whole number, or none at all."""
+    number = _bound(param.value[0].text, 0)
+    return number == int(number)
+
+
+def _spread(low: float, high: float, *, whole: bool) -> list[float]:
+    """Round numbers from low to high, and these two: of a wide range each by a factor, else by a step."""
+    if low > 0 and high / low >= _WIDE:
+        found = next(
+            (some for some in (_rounds(low, high, of) for of in _ROUND) if len(some) <= STEPS),
+            _rounds(low, high, _ROUND[-1]),
+        )
+    else:
+        step = _step((high - low) / STEPS)
+        first = math.ceil(low / step - 1e-9)
+        found = [step * count for count in range(first, int(high / step + 1e-9) + 1)]
+    if whole:
+        found = [number for number in found if number == int(number)]
+    return sorted({low, high, *found})
+
+
+def _rounds(low: float, high: float, of: Sequence[float]) -> list[float]:
+    decades = range(math.floor(math.log10(low)), math.floor(math.log10(high)) + 1)
+    # As text and back: 3 times 0.1 is not 0.3.
+    numbers = [float(f"{number}e{decade}") for decade in decades for number in of]
+    return [number for number in numbers if low <= number <= high]
+
+
+def _step(least: float) -> float:
+    """The least of 1, 2 and 5, times a power of ten, that is no less."""
+    decade = math.floor(math.log10(least)) if least > 0 else 0
+    return next(step for step in (float(f"{n}e{decade}") for n in (1, 2, 5, 10)) if step >= least - 1e-12)
 
 
 def _ladder(param: Param) -> str:
-    """Values around the present one, inside the param's bounds."""
+    """Round values around the present one, inside the param's bounds."""
     value = float(param.value[0].text)
-    numbers = [value * factor for factor in _LADDER]
     whole = value == int(value)
+    numbers = [value if factor == 1 else _nearest_round(value * factor) for factor in _LADDER]
     least, most = _bound(param.least, -math.inf), _bound(param.most, math.inf)
-    within = [number for number in numbers if least <= number <= most and (number >= 1 or not whole)]
+    within = [
+        number
+        for number in numbers
+        if least <= number <= most and (not whole or (number >= 1 and number == int(number)))
+    ]
     return ",".join(_shown(number, whole=whole) for number in within) or param.value[0].text
+
+
+def _nearest_round(number: float) -> float:
+    if number <= 0:
+        return number
+    return min(_rounds(number / 2, number * 2, _ROUND[0]), key=lambda one: abs(one - number))
 
 
 def _bound(text: str, none: float) -> float:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from tocsin.model.compiled import CompiledRule, Matcher, WindowSpec
 from tocsin.model.event import Event
-from tocsin.model.fed import VALUE_SEPARATOR
+from tocsin.model.fed import split
 from tocsin.model.observed import Counted, Observations
 from tocsin.protocols import Windows
 from tocsin.state.windows_memory import MemoryWindows
@@ -28,6 +28,7 @@ class Witness:
     def __init__(self, rule: CompiledRule, inner: Windows | None = None) -> None:
         self._inner: Windows = inner or MemoryWindows()
         spec = rule.correlation.spec if rule.correlation else None
+        self._grouped_by = len(rule.rule.group_by)
         self._state = spec.state if spec else ""
         self._floor = (
             spec.floor if spec and spec.ledger is None else -math.inf
@@ -86,7 +87,7 @@ class Witness:
             if one.state != self._state:
                 told.append(one)
                 continue
-            group = tuple(one.group.split(VALUE_SEPARATOR)) if one.group else ()
+            group = split(one.group, self._grouped_by)
             self.seen += [Near(at_ms, score, group) for at_ms, score in one.windows]
             told.append(one._replace(windows=[window for window in one.windows if window[1] >= self._floor]))
         return told

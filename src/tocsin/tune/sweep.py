@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from tocsin.clock import from_ms
 from tocsin.model.alert import NEVER_MS, Alert, Change, Sightings, Triggers
-from tocsin.model.compiled import CompiledRule, Correlation, RuleSet, WindowSpec
+from tocsin.model.compiled import CompiledRule, Correlation, Matcher, RuleSet, WindowSpec
 from tocsin.model.ledger import Scored
 from tocsin.model.observed import Sighted
 from tocsin.protocols import Batch
@@ -28,10 +28,11 @@ DAY_MS = 86_400_000
 
 
 class Candidate(NamedTuple):
-    """The rule with some params set."""
+    """The rule with some params set; `within` are those of the rules that it counts."""
 
     values: Mapping[str, str]
     made: Made
+    within: tuple[str, ...] = ()
 
 
 class Row(NamedTuple):
@@ -69,6 +70,11 @@ class Sweep:
     def late(self) -> int:
         """How many events were late: their rows are as good as may be."""
         return self._replay.late
+
+    @property
+    def latest(self) -> timedelta:
+        """How far behind the newest event the latest of them came."""
+        return self._replay.latest
 
     @property
     def days(self) -> float:
@@ -210,11 +216,26 @@ class _Every:
         return list(windows)
 
 
+@dataclass(frozen=True, slots=True)
+class _Apart:
+    """A correlation whose windows are another's no more."""
+
+    spec: WindowSpec
+    inner: Correlation
+
+    def holds(self, score: float) -> bool:
+        return self.inner.holds(score)
+
+    def true(self, windows: Sequence[Scored]) -> list[Scored]:
+        return self.inner.true(windows)
+
+
 def _shared(candidates: Sequence[Candidate]) -> dict[str, list[int]]:
     """Name of a run -> the candidates (by position) whose scores it gives."""
     runs: dict[object, list[int]] = defaultdict(list)
     for position, candidate in enumerate(candidates):
-        runs[_counts_alike(candidate.made) or position].append(position)
+        alike = _counts_alike(candidate.made)
+        runs[(alike, candidate.within) if alike else position].append(position)
     return {f"run {number}": positions for number, positions in enumerate(runs.values())}
 
 
@@ -229,13 +250,38 @@ def _counts_alike(made: Made) -> object:
 def _ruleset(candidates: Sequence[Candidate], shared: Mapping[str, Sequence[int]]) -> RuleSet:
     rules: dict[str, CompiledRule] = {}
     fields: frozenset[str] = frozenset()
+    apart = {candidate.within: "" for candidate in candidates}
+    if len(apart) > 1:
+        apart = {within: f" within {number}" for number, within in enumerate(apart)}
     for name, positions in shared.items():
         made = [candidates[position].made for position in positions]
+        mark = apart[candidates[positions[0]].within]
         for child in made[0].children:
-            rules |= {rule.rule.id: replace(rule, alerts=False) for rule in _whole(child)}
-        rules[name] = _open(name, [one.compiled for one in made])
+            rules |= {rule.rule.id: rule for rule in (_counted(rule, mark) for rule in _whole(child))}
+        rules[name] = _open(name, [one.compiled for one in made], mark)
         fields |= made[0].fields
     return RuleSet(tuple(rules.values()), fields)
+
+
+def _counted(compiled: CompiledRule, mark: str) -> CompiledRule:
+    """A rule that others count, under names of its own where its params differ between candidates."""
+    if not mark or compiled.correlation is None:
+        return replace(compiled, alerts=False)
+    spec = compiled.correlation.spec
+    return replace(
+        compiled,
+        rule=replace(compiled.rule, id=f"{compiled.rule.id}{mark}", name=f"{compiled.rule.name}{mark}"),
+        matchers=_fed(compiled, mark),
+        correlation=_Apart(spec._replace(state=f"{spec.state}{mark}"), compiled.correlation),
+        alerts=False,
+    )
+
+
+def _fed(compiled: CompiledRule, mark: str) -> tuple[Matcher, ...]:
+    """Its matchers, fed by the rules of this mark."""
+    return tuple(
+        replace(matcher, of=f"{matcher.of}{mark}") if matcher.of else matcher for matcher in compiled.matchers
+    )
 
 
 def _whole(made: Made) -> Iterator[CompiledRule]:
@@ -244,11 +290,11 @@ def _whole(made: Made) -> Iterator[CompiledRule]:
     yield made.compiled
 
 
-def _open(name: str, rules: Sequence[CompiledRule]) -> CompiledRule:
+def _open(name: str, rules: Sequence[CompiledRule], mark: str) -> CompiledRule:
     """One rule that gives the scores of all of these."""
     rule = replace(rules[0].rule, name=name, id=name)
     specs = [one.correlation.spec for one in rules if one.correlation]
     if not specs:
         return replace(rules[0], rule=rule)
     spec = specs[0]._replace(state=f"{specs[0].state} {name}", floor=min(spec.floor for spec in specs))
-    return replace(rules[0], rule=rule, correlation=_Every(spec))
+    return replace(rules[0], rule=rule, matchers=_fed(rules[0], mark), correlation=_Every(spec))

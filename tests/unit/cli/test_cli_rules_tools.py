@@ -183,6 +183,34 @@ def test_explain_tells_what_is_asked_and_what_follows(rule: str) -> None:
     ]
 
 
+def test_explain_tells_what_counted_rules_ask(tmp_path: Path) -> None:
+    file = tmp_path / "rule.yml"
+    file.write_text(
+        "title: One\nname: one\nlogsource: {product: auth0}\ndetection: {s: {data.type: fp}, condition: s}\n"
+        "tocsin:\n    params: {users: {default: 15}}\n"
+        "    correlate: {type: shape, per: data.user, timespan: 15m, condition: {values: {gte: $users}, "
+        "share: {of: {events_per_value: {lte: 2}}, gte: 0.8}}}\n---\n"
+        "title: Both\nname: both\ncorrelation: {type: event_count, rules: [one], timespan: 1h, "
+        "condition: {gte: 2}}\n"
+    )
+
+    told = run("explain", "both", str(file)).stdout.splitlines()
+
+    assert told[told.index("  of          one") :][1:] == [
+        "    counts    events spread over the values of a field in this way, in the window of 15m (shape)",
+        "    per       data.user",
+        "    condition values {gte 15}, share {of {events_per_value {lte 2}}, gte 0.8}",
+        "    true      when its time is past, as late events may change it",
+        "    params    users 15",
+        "",
+        "one",
+        "  condition: s",
+        "    s",
+        "      data.type: fp",
+    ]
+    assert "  alerts      when the count is >= 2, once what it counts is past" in told
+
+
 def test_explain_answers_every_record_and_says_which_is_none(rule: str, tmp_path: Path) -> None:
     events = tmp_path / "events.ndjson"
     events.write_text(RECORD % "fp" + RECORD % "s" + "nothing\n" + RECORD % "fu\n".strip())
@@ -284,6 +312,29 @@ def test_explain_knows_a_rule_by_its_id_and_offers_the_nearest_name(rule: str) -
         CliRunner().invoke(app, ["explain", "failure", rule], catch_exceptions=False)
     shipped = run("explain", "baa1bd33-5b28-4f49-bcc4-6e7e0f7a46f5").stdout
     assert shipped.startswith("failed_logins_from_ip  ")
+
+
+def test_an_unknown_name_like_none_is_told_in_a_line() -> None:
+    result = CliRunner().invoke(app, ["explain", "zzzz"])
+
+    assert str(result.exception) == 'no rule is called "zzzz"; `tocsin rules list` shows them all'
+
+
+def test_shipped_rules_go_by_the_word_that_settings_have_for_them(rule: str) -> None:
+    result = CliRunner().invoke(app, ["explain", "ecs_failed_logins_from_ip"])
+    assert str(result.exception) == (
+        'no rule is called "ecs_failed_logins_from_ip" here; '
+        "it is one of shipped/ecs: name shipped/ecs as well"
+    )
+    told = run("explain", "ecs_failed_logins_from_ip", "shipped/ecs").stdout
+    assert told.startswith("ecs_failed_logins_from_ip  ")
+    ecs = run("list", "shipped/ecs").stdout.splitlines()
+    assert {line.partition("_")[0] for line in ecs} == {"ecs"}
+    both = run("list", rule, "shipped/ecs/ecs_mfa_denied.yml").stdout.splitlines()
+    assert {line.partition("\t")[0] for line in both} == {"failures", "ecs_mfa_denied"}
+    assert len(run("list", "shipped", "shipped/ecs").stdout.splitlines()) > len(
+        run("list").stdout.splitlines()
+    )
 
 
 def test_explain_without_the_event_file_says_so(rule: str) -> None:

@@ -231,6 +231,43 @@ def test_channels_need_no_routing_of_their_own(tmp_path: Path) -> None:
     assert (report.errors, report.warnings) == ([], [])
 
 
+@pytest.mark.parametrize(
+    ("channel", "told"),
+    [
+        ("url: 'http://127.0.0.1:9'", "127.0.0.1: http:// is for addresses in allow_private_cidrs only"),
+        ("url: 'http://soc.example.com'", "soc.example.com: http:// is for addresses in allow_private_cidrs"),
+        ("url: 'https://10.0.0.9/x'", "10.0.0.9: leads to 10.0.0.9, which is not a public address"),
+        ("url: 'http://10.0.0.9', allow_private_cidrs: [192.168.0.0/16]", "10.0.0.9: http:// is for"),
+        ("url: 'http://10.0.0.9', allow_private_cidrs: [10.0.0.0/8]", ""),
+        ("url: 'http://soc.example.com', allow_private_cidrs: [10.0.0.0/8]", ""),
+        ("url: 'https://soc.example.com'", ""),
+    ],
+)
+def test_an_address_that_nothing_may_be_posted_to_is_no_fine_channel(
+    tmp_path: Path, channel: str, told: str
+) -> None:
+    config = tmp_path / "tocsin.yml"
+    config.write_text(f"channels:\n  hook: {{type: webhook, {channel}}}\n")
+
+    errors = check_config(config).errors
+
+    assert [error.startswith(f"{config}:2: channels.hook: {told}") for error in errors] == [True] * bool(told)
+
+
+def test_a_token_that_can_be_guessed_is_warned_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STREAM_TOKEN", "abcde")
+    config = tmp_path / "tocsin.yml"
+    config.write_text("sources:\n  a: {type: auth0_stream, tokens: [{env: STREAM_TOKEN}]}\n")
+
+    (warning,) = check_config(config).warnings
+    assert warning == (
+        f"{config}:2: sources.a.tokens: one is so short that it can be guessed; "
+        "take 32 characters or more: openssl rand -hex 32"
+    )
+    monkeypatch.setenv("STREAM_TOKEN", "a" * 32)
+    assert check_config(config).warnings == []
+
+
 def test_a_channel_that_no_route_tells_is_warned_of(folder: Path) -> None:
     edit(
         folder / "tocsin.yml",

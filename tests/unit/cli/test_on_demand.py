@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import typer.main
@@ -46,3 +48,22 @@ def test_a_command_that_is_not_there_has_no_place() -> None:
     assert isinstance(command, OnDemand)
 
     assert command.get_command(None, "nowhere") is None
+
+
+@pytest.mark.parametrize("output", ["json", "text"])
+def test_what_a_command_logs_is_no_part_of_its_answer(tmp_path: Path, output: str) -> None:
+    rule, events = tmp_path / "rule.yml", tmp_path / "events.ndjson"
+    rule.write_text(
+        "title: t\nlogsource: {product: auth0}\ndetection: {s: {type: fp}, condition: s}\n"
+        "tocsin: {alert: {title: '{{ ().__class__ }}'}}\n"
+    )
+    events.write_text('{"log_id": "1", "date": "2024-01-01T12:00:00Z", "type": "fp"}\n')
+    command = ["replay", str(events), "--rules", str(rule), "--format", output]
+
+    told = subprocess.run(
+        [sys.executable, "-m", "tocsin", *command], capture_output=True, text=True, check=True
+    )
+
+    (line,) = told.stdout.splitlines()
+    assert (json.loads(line)["rule"] if output == "json" else line.split("\t")[3]) == "t"
+    assert json.loads(told.stderr.splitlines()[0])["event"] == "headline.failed"

@@ -278,6 +278,44 @@ def test_a_separator_in_a_value_does_not_move_an_event_into_another_group(load_t
     )
 
 
+US = "\x1f"
+STRANGERS = [(f"a{US}b", "c"), ("a", f"b{US}c"), ("a b", "c"), (f"a{US}", f"{US}c"), ("a\x1esb", "c")]
+
+
+def test_separators_in_values_neither_merge_groups_nor_change_what_is_shown(load_text: LoadText) -> None:
+    child = (
+        "type: event_count, group-by: [data.user_name, data.client_id], timespan: 10m, condition: {gte: 2}"
+    )
+    rules = load_text(FAILED + _over("child", "failed", child) + _over("parent", "child", child))
+    records = [
+        {"at": at, "type": "fp", "user_name": user, "client_id": client}
+        for at in (0, 1, 2)
+        for user, client in STRANGERS
+    ]
+
+    alerts = _replayed(rules, records)
+
+    assert len({alert.fingerprint for alert in alerts}) == len(STRANGERS)
+    assert {tuple(alert.group.values()) for alert in alerts} == set(STRANGERS)
+    assert {alert.evidence.total for alert in alerts} == {3}
+
+
+def test_tuples_of_values_with_separators_are_different_values(load_text: LoadText) -> None:
+    count = "type: value_count, timespan: 10m, condition: {gte: %d, field: [user_name, client_id]}"
+    records = [
+        {"at": at, "type": "fp", "user_name": user, "client_id": client}
+        for at, (user, client) in enumerate([*STRANGERS, *STRANGERS])
+    ]
+
+    scores = [
+        alert.score
+        for least in (len(STRANGERS), len(STRANGERS) + 1)
+        for alert in _replayed(load_text(FAILED + _over("counts", "failed", count % least)), records)
+    ]
+
+    assert scores == [len(STRANGERS)]
+
+
 TOO_LONG = "a chain has 10 correlations at most, and this is one more; count a detection here"
 
 

@@ -319,7 +319,7 @@ OVERLAYS = [
     ),
     ("base-id: {params: {m: 9}}\n", '1:20: unknown param "m"; known are n'),
     ("base-id: {params: {n: 99}}\n", '1:23: param "n" must be at most 10, not 99'),
-    ("base-id: {params: {n: many}}\n", '1:23: param "n" must be at most 10, not many'),
+    ("base-id: {params: {n: many}}\n", '1:23: param "n" is a number, like its default 5'),
     ("- a\n", "1:1: an overlay is a map from rule ids or names; begin with one"),
 ]
 

@@ -478,7 +478,8 @@ def test_a_modifier_groups_in_no_correlation(tmp_path: Path) -> None:
 def test_whose_events_and_how_far_to_trust_it(
     tmp_path: Path, before: str, after: str, messages: list[str]
 ) -> None:
-    text = _selection("{source.ip: x}").replace(before, after)
+    field = "source.ip" if "ecs" in after else "u"
+    text = _selection(f"{{{field}: x}}").replace(before, after)
 
     assert [message.partition(": ")[2] for message in told(tmp_path, text)] == messages
 

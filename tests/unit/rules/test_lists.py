@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tocsin.errors import RuleErrors
+from tocsin.rules.detection import placeholders, selection
 from tocsin.rules.load import load
 
 from .conftest import does_match
@@ -95,3 +96,72 @@ def test_a_star_beside_the_placeholder_is_a_wildcard(tmp_path: Path) -> None:
 
     assert matches("ann@example.com.au", "curl/8")
     assert not matches("bob@example.com.au", "curl/8")
+
+
+@pytest.mark.parametrize(
+    ("line", "text"),
+    [
+        ("bob#EXT#@t.example", "bob#EXT#@t.example"),
+        ("bob#EXT#@t.example # a guest", "bob#EXT#@t.example"),
+        ("bob\t# a tab", "bob"),
+        ("#bob", None),
+        ("  # bob", None),
+        ("bob #", "bob"),
+    ],
+)
+def test_a_comment_begins_a_line_or_follows_a_blank(tmp_path: Path, line: str, text: str | None) -> None:
+    (tmp_path / "rule.yml").write_text(f"{HEAD}detection: {{s: {{u|expand: '%names%'}}, condition: s}}\n")
+    (tmp_path / "names.txt").write_text(f"{line}\nother\n")
+    ruleset = load([tmp_path / "rule.yml"], lists={"names": tmp_path / "names.txt"}).ruleset
+
+    tried = [text, "bob", "bob#EXT#@t.example"]
+    assert [does_match(ruleset, {"type": "fp", "u": one}) for one in tried] == [
+        one is not None and one == text for one in tried
+    ]
+
+
+EMPTY = "'%names%' stands for no text, because its list is empty; write a line there"
+
+
+@pytest.mark.parametrize(
+    "key", ["u|expand", "u|expand|all", "u|re|expand|all", "'|expand|all'", "ip|cidr|expand"]
+)
+def test_an_empty_list_matches_nothing_and_is_told(tmp_path: Path, key: str) -> None:
+    (one,) = told(tmp_path, f"{key}: '%names%'", "# nobody\n")
+    ruleset = load([tmp_path / "rule.yml"], lists={"names": tmp_path / "names.txt"}).ruleset
+
+    assert one.endswith(f": warning: {EMPTY}")
+    assert not does_match(ruleset, {"type": "fp", "u": "", "ip": "192.0.2.1"})
+    assert len(ruleset.rules) == 1
+
+
+def test_an_item_that_is_dropped_without_a_word_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(selection, "_combined", lambda _tests, _chain: None)
+
+    assert told(tmp_path, "u: x", "") == [
+        'rule.yml:4:17: "u" cannot be read; compare it with the documentation'
+    ]
+
+
+@pytest.mark.parametrize(("most", "mistakes"), [(9, []), (8, ["8"]), (5, ["5"])])
+def test_all_expanded_texts_of_a_file_are_counted_each_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int, mistakes: list[str]
+) -> None:
+    monkeypatch.setattr(placeholders, "MOST_OF_A_FILE", most)
+    some = "---\ntitle: f\nlogsource: {product: auth0}\n"
+    some += "filter: {rules: any, o: {v|expand: '%names%'}, condition: not o}\n"
+    other = HEAD.replace("one", "two") + "detection: {s: {u|expand: ['%names%', '%names%']}, condition: s}\n"
+    (tmp_path / "rule.yml").write_text(f"{other}---\n{HEAD}detection: {{s: {{u: x}}, condition: s}}\n{some}")
+    (tmp_path / "names.txt").write_text("a\nb\nc\n")
+
+    errors = []
+    try:
+        load([tmp_path / "rule.yml"], lists={"names": tmp_path / "names.txt"})
+    except RuleErrors as exc:
+        errors = [error.message for error in exc.errors]
+
+    assert errors == [
+        f"from here on |expand stands for more than {one} texts in this file; split it" for one in mistakes
+    ]

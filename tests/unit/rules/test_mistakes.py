@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tocsin.errors import RuleErrors
 from tocsin.rules.correlations import CORRELATIONS
+from tocsin.rules.correlations.kind import Reading
 from tocsin.rules.load import load_rules
 
 BLOCKS = re.split(r"^=== ", Path(__file__).with_name("mistakes.txt").read_text(), flags=re.MULTILINE)[1:]
@@ -125,6 +127,34 @@ HOSTILE = {
         "    s: {u|expand: '" + "%p%" * 99 + "'}\n    condition: s\n"
         "tocsin: {params: {p: {default: [a, b]}}}\n"
     ),
+    "placeholders of many values": (
+        "    s: {u|expand: ["
+        + ", ".join(f"'%p%%p%x{i}'" for i in range(100))
+        + "]}\n    condition: s\ntocsin: {params: {p: {default: ["
+        + ", ".join(f"u{i}" for i in range(300))
+        + "]}}}\n"
+    ),
+    "many unknown rules": (
+        "    s: {u: x}\n    condition: s\n"
+        + "".join(
+            f"---\ntitle: b\nname: b{i}\ndetection: {{s: {{u: x}}, condition: s}}\n" for i in range(500)
+        )
+        + "---\ntitle: c\ncorrelation: {type: event_count, timespan: 1m, condition: {gte: 2}, rules: ["
+        + ", ".join(f"x{i}" for i in range(5_000))
+        + "]}\n"
+    ),
+    "many unknown params": (
+        "    s: {u: x}\n    condition: s\ntocsin:\n  params: {"
+        + ", ".join(f"p{i}: {{default: 1}}" for i in range(3_000))
+        + "}\n  alert: {context: ["
+        + ", ".join(f"$q{i}" for i in range(5_000))
+        + "]}\n"
+    ),
+    "many filters of many rules": (
+        "    s: {u: x}\n    condition: s\n"
+        + "---\ntitle: b\ndetection: {s: {u: x}, condition: s}\n" * 1_000
+        + "---\ntitle: f\nfilter: {rules: any, o: {u: y}, condition: not o}\n" * 1_000
+    ),
     "a name with blanks": "    s: [\nname: a" + " " * 900_000 + "b\n",
     "many unknown selections": "    s: {u: x}\n    condition: "
     + " or ".join(f"x{i}" for i in range(50_000))
@@ -166,6 +196,21 @@ def test_a_hostile_file_is_refused_without_harm(tmp_path: Path, kind: str) -> No
     file.write_text("title: t\ndetection:\n" + HOSTILE[kind])
 
     assert _told([file], tmp_path)
+
+
+def test_many_params_that_nothing_uses_are_told_in_a_moment(tmp_path: Path) -> None:
+    values = ", ".join(f"v{i}" for i in range(20_000))
+    params = ", ".join(f"p{i}: {{default: 1}}" for i in range(3_000))
+    (tmp_path / "rule.yml").write_text(
+        f"title: t\ndetection: {{s: {{u: [{values}, say p7 here, p8x, q-p9]}}, condition: s}}\n"
+        f"tocsin: {{params: {{{params}, a-b: {{default: 1}}, c-d: {{default: 1}}}}, "
+        f"alert: {{runbook: a-b}}}}\n"
+    )
+
+    told = [warning.message for warning in load_rules([tmp_path]).warnings]
+
+    unused = [found[0] for message in told if (found := re.findall('uses the param "(.*?)"', message))]
+    assert unused == [f"p{i}" for i in range(3_000) if i not in (7, 9)] + ["c-d"]
 
 
 def test_warnings_are_told_beside_the_mistakes(tmp_path: Path) -> None:
@@ -261,3 +306,20 @@ def test_every_wrong_keyword_is_told(tmp_path: Path) -> None:
     (tmp_path / "rule.yml").write_text("title: t\ndetection: {s: {'|re|all': ['(a', '(b']}, condition: s}\n")
 
     assert len(_told([tmp_path], tmp_path)) == 2
+
+
+def test_a_correlation_that_its_type_drops_without_a_word_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def silent(reading: Reading) -> None:
+        reading.section.node("condition")
+
+    monkeypatch.setitem(CORRELATIONS, "event_count", replace(CORRELATIONS["event_count"], read=silent))
+    (tmp_path / "rule.yml").write_text(
+        "title: t\nlogsource: {product: auth0}\ndetection: {s: {type: fp}, condition: s}\n"
+        "tocsin:\n  correlate: {type: event_count, timespan: 10m, condition: {gte: 2}}\n"
+    )
+
+    assert _told([tmp_path], tmp_path) == [
+        "rule.yml:5:14: the correlation cannot be read; compare it with the documentation"
+    ]

@@ -131,6 +131,11 @@ def test_level_has_its_old_name_too(folder: Path, key: str) -> None:
         ("spray: {params: {n: 10m}}", [
             '1:21: param "n" is a number, like its default 5',
         ]),
+        ("spray: {params: {n: '4'}}", [
+            '1:21: param "n" is a number, like its default 5; remove the quotes',
+        ]),
+        ("spray: {params: {n: $w}}", ['1:21: param "n" is a number, like its default 5']),
+        ("spray: {params: {n: [3, 4]}}", ['1:22: param "n" is a number, like its default 5']),
         ("spray: {params: {m: 10}}", ['1:18: unknown param "m"; known are n']),
         ("spray: {params: [n]}", ["1:17: params must be a map; this is a list"]),
         ("spray: {params: {n: {default: 7}}}", [

@@ -151,3 +151,83 @@ def test_a_prefix_that_changes_nothing_is_told(tmp_path: Path) -> None:
     assert str(warning).endswith(
         'nothing groups by or counts "data.client_ip", so its prefix changes nothing; remove it'
     )
+
+
+CHAINED = """title: Failed logins
+name: failed
+level: low
+logsource: {{product: auth0}}
+detection: {{failed: {{data.type: fp}}, condition: failed}}
+---
+title: Many
+name: many
+correlation: {{type: event_count, rules: [failed], group-by: [data.ip], timespan: 10m, condition: {{gte: 3}}}}
+tocsin: {{prefixes: {{{child}}}}}
+---
+title: Then
+name: then
+correlation: {{type: temporal, rules: [many, failed], group-by: [{group}], timespan: 1h{aliases}}}
+tocsin: {{prefixes: {{{parent}}}}}
+"""
+ALIAS = ", aliases: {who: {many: data.ip, failed: data.ip}}"
+
+
+@pytest.mark.parametrize(
+    ("child", "group", "parent", "message"),
+    [
+        ("data.ip: 64", "data.ip", "data.ip: 64", ""),
+        ("data.ip: 64", "data.ip", "ip: 64", ""),
+        ("", "data.ip", "data.ip: 64", ""),
+        ("", "who", "who: 64", ""),
+        ("data.ip: 64", "who", "who: 64", ""),
+        (
+            "data.ip: 64",
+            "data.ip",
+            "",
+            (
+                '"many" tells data.ip as networks of 64 bits, and "failed" as addresses, so over IPv6 they '
+                "never meet; write tocsin.prefixes: {data.ip: 64}"
+            ),
+        ),
+        (
+            "data.ip: 64",
+            "data.ip",
+            "data.ip: 48",
+            (
+                '"many" tells data.ip as networks of 64 bits, and "failed" as networks of 48 bits, so over '
+                "IPv6 they never meet; give both the same prefix"
+            ),
+        ),
+        (
+            "",
+            "who",
+            "data.ip: 64",
+            (
+                'nothing groups by or counts "data.ip", so its prefix changes nothing; write it of the '
+                'alias "who"'
+            ),
+        ),
+        (
+            "nope: 64",
+            "data.ip",
+            "",
+            'nothing groups by or counts "nope", so its prefix changes nothing; remove it',
+        ),
+    ],
+)
+def test_prefixes_of_a_chain_that_do_not_fit_are_told(
+    tmp_path: Path, child: str, group: str, parent: str, message: str
+) -> None:
+    file = tmp_path / "rule.yml"
+    aliases = ALIAS if group == "who" else ""
+    file.write_text(CHAINED.format(child=child, group=group, parent=parent, aliases=aliases))
+
+    assert [warning.message for warning in load([file]).ruleset.warnings] == ([message] if message else [])
+
+
+def test_a_param_may_say_a_prefix(tmp_path: Path) -> None:
+    file = tmp_path / "rule.yml"
+    params = "    params: {p: {default: 48}}"
+    file.write_text(f"{HEAD}{params}{COUNTED}".replace("data.ip: 64", "data.ip: $p"))
+
+    assert load([file]).ruleset.warnings == ()

@@ -311,7 +311,8 @@ def test_months_and_years_are_refused_with_the_reason(
 ) -> None:
     (told,) = mistakes(_count("{gte: 2}", timespan=written))
 
-    assert told.endswith(f"{written}: months and years have no fixed length; write days or weeks, like 30d")
+    assert f"{written}: months and years have no fixed length; write days or weeks, like 30d" in told
+    assert told.endswith("m for minutes") == written.endswith("M")
 
 
 # Memory -------------------------------------------------------------------------------------------------

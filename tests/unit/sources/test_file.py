@@ -174,6 +174,55 @@ def test_a_slow_pipe_gives_the_same_events(monkeypatch, chunk):
         assert slow == ids(source("-").read(None)) != []
 
 
+NEWEST_FIRST = {
+    "lines": "".join(json.dumps(r) + "\n" for r in reversed(RECORDS)).encode(),
+    "array": json.dumps(RECORDS[::-1]).encode(),
+    "bad lines within": b"".join(
+        json.dumps(r).encode() + b"\nnothing\n" * (r["details"]["n"] in (7, 2_400)) + b"\n"
+        for r in reversed(RECORDS)
+    ),
+}
+
+
+@pytest.mark.parametrize("packing", PACKINGS)
+@pytest.mark.parametrize("framing", NEWEST_FIRST)
+def test_a_file_with_its_newest_record_first_is_read_from_its_end(tmp_path, framing, packing):
+    batches = [*source(write(tmp_path, PACKINGS[packing](NEWEST_FIRST[framing]))).read(None)]
+
+    assert ids(batches) == IDS
+    numbers = [bad.line for batch in batches for bad in batch.quarantined]
+    assert numbers == ([2_496, 101] if framing == "bad lines within" else [])
+
+
+def test_a_pipe_with_its_newest_record_first_is_read_as_it_comes(monkeypatch):
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(NEWEST_FIRST["lines"])))
+
+    assert ids(source("-").read(None)) == IDS[::-1]
+
+
+def test_a_file_that_only_begins_out_of_order_is_read_from_its_beginning(tmp_path):
+    mixed = RECORDS[:400][::-1] + RECORDS[400:]
+    content = "".join(json.dumps(r) + "\n" for r in mixed).encode()
+
+    assert ids(source(write(tmp_path, content)).read(None)) == [r["log_id"] for r in mixed]
+
+
+def test_a_file_too_large_to_hold_is_read_from_its_beginning(tmp_path, monkeypatch):
+    monkeypatch.setattr("tocsin.sources.file.MAX_WHOLE", 100_000)
+
+    assert ids(source(write(tmp_path, NEWEST_FIRST["lines"])).read(None)) == IDS[::-1]
+
+
+def test_what_came_before_the_damage_is_read_from_its_end(tmp_path):
+    seen = []
+    with pytest.raises(SourceUnavailable, match="damaged"):
+        gather(source(write(tmp_path, gzip.compress(NEWEST_FIRST["lines"])[:-2_000])).read(None), seen)
+
+    read = ids(seen)
+    assert len(read) > 100
+    assert read == IDS[-len(read) :]
+
+
 def test_a_missing_file_is_unavailable(tmp_path):
     with pytest.raises(SourceUnavailable, match=r"gone: cannot be read: No such file or directory"):
         list(source(tmp_path / "gone").read(None))

@@ -32,7 +32,7 @@ def read(reading: Reading) -> Counting | None:
     """Either whose silence, or after what and without what."""
     section = reading.section
     before = len(section.problems.errors)
-    written = section.texts("expected")
+    written = section.names("expected", "192.0.2.1")
     expected = tuple(dict.fromkeys(text.casefold() for text in written))
     after = section.scalar("after", "a condition over selections")
     without = section.scalar("without", "a condition over selections")

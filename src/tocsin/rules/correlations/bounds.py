@@ -97,17 +97,13 @@ def fields_counted(condition: Section, kind: str, example: str) -> tuple[str, ..
 
 def named_fields(condition: Section, example: str) -> tuple[str, ...]:
     """The condition's `field`, one or several; empty where one has no name, which is told."""
-    fields = condition.scalars("field")
-    for field in fields:
-        if not field.text:
-            condition.problems.error(field.mark, f"field must name a field, like {example}")
-    return tuple(field.text for field in fields) if all(field.text for field in fields) else ()
+    return condition.names("field", example)
 
 
 def fields_ignored(condition: Section, kind: str, counts: str = "events") -> None:
     """Warn of a `field`, or a `percentile`, that this type does not read."""
     percentile_ignored(condition, kind)
-    if condition.texts("field"):
+    if condition.has("field"):
         condition.problems.warning(
             condition.mark_of("field"),
             f"{kind} counts {counts} and ignores field; use value_count, or remove it",

@@ -15,6 +15,7 @@ from tocsin.rules.document import Scalar
 from tocsin.rules.problems import Problems
 
 MOST_WAYS = 1_000  # of one condition to be true
+MOST_TRIED = 10  # rules, of all of whose combinations a condition is tried
 
 
 class Said(NamedTuple):
@@ -34,12 +35,28 @@ def read_expression(condition: Scalar, rules: Sequence[Scalar], problems: Proble
     tree, used = parse_condition(condition, tests, problems, noun="rule")
     if tree is None:
         return None
+    said = _said(tree, names)
+    if not _possible(said, len(names)):
+        problems.error(
+            condition.mark,
+            "no window can meet this condition, as in each is one of the rules; check its words",
+        )
+        return None
     for rule in rules:
-        if rule.text not in used:
+        # Beside a "not" a rule that the condition never says opens windows.
+        if rule.text not in used and not denies(said):
             problems.warning(
                 rule.mark, f'the condition never says "{rule.text}"; use it there, or remove it here'
             )
-    return _said(tree, names)
+    return said
+
+
+def _possible(said: Said, rules: int) -> bool:
+    """Whether it is true of some of the rules; of so many that it takes too long to know, assumed."""
+    if rules > MOST_TRIED or not denies(said):
+        return True
+    holds = holding(said)
+    return any(holds(seen) for seen in product((0, 1), repeat=rules) if any(seen))
 
 
 def _said(tree: Tree, names: Sequence[str]) -> Said:

@@ -33,7 +33,7 @@ def read(reading: Reading) -> Counting | None:
     """The field, and how long is remembered and learned. What is shown of an alert is its last day."""
     section = reading.section
     before = len(section.problems.errors)
-    fields = section.texts("field")
+    fields = section.names("field", "data.ip")
     if not fields and section.lacks("field"):
         section.problems.error(
             section.mark, "first_seen needs field, whose values may be new; write field: data.ip"

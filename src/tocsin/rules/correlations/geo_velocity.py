@@ -33,10 +33,12 @@ from tocsin.rules.correlations.kind import (
 from tocsin.rules.correlations.members import Members
 from tocsin.rules.correlations.sliding import MAX_MEMBERS, Judge, Law, Sliding
 from tocsin.rules.correlations.spans import timespan
+from tocsin.rules.detection.fields import own_name
 from tocsin.rules.detection.leaves import number_of
 from tocsin.rules.section import Section
 
 EXAMPLE = "{kmh: 1000}"
+LOCATION = ("source.geo.location.lat", "source.geo.location.lon")  # as the record itself tells it
 DEFAULT_SPAN_MS = 86_400_000
 DEFAULT_MIN_KM = 100.0
 MOST_PLACES = 50  # of an instant: each is compared with each, and a stranger may be at thousands
@@ -44,7 +46,7 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 class Own(NamedTuple):
-    """What the rule says besides its bounds. `address` and `place`: which of the fields it names."""
+    """What the rule says besides its bounds. `address` and `place`: which of the fields there are."""
 
     min_km: float
     address: bool
@@ -58,13 +60,15 @@ def read(reading: Reading) -> Counting | None:
     section = reading.section
     before = len(section.problems.errors)
     span_ms = timespan(section, default_ms=DEFAULT_SPAN_MS)
-    address, lat, lon = section.text("ip"), section.text("lat"), section.text("lon")
+    address, lat, lon = (_field(section, key) for key in ("ip", "lat", "lon"))
     if bool(lat) != bool(lon):
         section.problems.error(section.mark, "lat and lon go together; write both, or only ip")
     elif not address and not lat and section.lacks("ip"):
         section.problems.error(
             section.mark, "geo_velocity needs to know where it was; write ip: data.ip, or lat and lon"
         )
+    if address and not (lat or lon) and reading.vocabulary:
+        lat, lon = (own_name(name, reading.vocabulary) for name in LOCATION)
     ignored, same_asn = _ignored(section)
     speed = condition_of(reading, EXAMPLE)
     if speed is None:
@@ -83,6 +87,13 @@ def read(reading: Reading) -> Counting | None:
         own=Own(DEFAULT_MIN_KM if min_km is None else min_km, bool(address), bool(lat), ignored, same_asn),
         timespan_ms=span_ms,
     )
+
+
+def _field(section: Section, key: str) -> str:
+    node = section.scalar(key)
+    if node is not None and not node.text and not node.is_open:
+        section.wrong(key, f"{key} must not be empty; write a field, like data.ip")
+    return node.text if node else ""
 
 
 def _positive(section: Section, key: str) -> float | None:
@@ -254,8 +265,10 @@ GEO_VELOCITY = CorrelationType(
     example=EXAMPLE,
     keys={
         "ip": described("The field with the address, looked up in the geo databases.", TEXT),
-        "lat": described("The field with the degrees north, where no database knows.", TEXT),
-        "lon": described("The field with the degrees east.", TEXT),
+        "lat": described(
+            "The field with the degrees north, where no database knows (the record's own).", TEXT
+        ),
+        "lon": described("The field with the degrees east (the record's own).", TEXT),
         "ignore": described("What is not compared.", _IGNORE),
         "condition": condition(
             {

@@ -12,6 +12,7 @@ from tocsin.model.event import Event
 from tocsin.model.ledger import Seen
 from tocsin.model.place import Locator
 from tocsin.rules.correlations.counting import Bounds
+from tocsin.rules.detection.fields import Vocabulary
 from tocsin.rules.document import Scalar
 from tocsin.rules.params import Param
 from tocsin.rules.problems import Mark
@@ -61,13 +62,17 @@ class CorrelationSpec:
 
 
 class Reading(NamedTuple):
-    """A correlation under reading: its section, its params, and the names of the rules it counts."""
+    """A correlation under reading: its section, its params, and the names of the rules it counts.
+
+    `vocabulary` is that of the document it counts itself (None: it counts other rules).
+    """
 
     section: Section
     params: Mapping[str, Param]
     rules: tuple[Scalar, ...]
     group_by: tuple[str, ...]
     timespan_ms: int
+    vocabulary: Vocabulary | None = None
 
 
 class Input(NamedTuple):

@@ -33,7 +33,8 @@ def read(reading: Reading) -> Counting | None:
     before = len(section.problems.errors)
     if section.has("condition"):
         section.wrong("condition", "a sequence has no condition; say at_least in its steps")
-    found = [_step(within, place) for place, within in enumerate(section.sections("steps", "a step"))]
+    written = section.sections("steps", "a step", "when")
+    found = [_step(within, place) for place, within in enumerate(written)]
     if section.lacks("steps"):
         section.problems.error(section.mark, f"a sequence needs steps, like {EXAMPLE}")
     elif len(section.problems.errors) == before and not LEAST_STEPS <= len(found) <= MOST_STEPS:
@@ -95,7 +96,7 @@ def _step(section: Section, place: int) -> tuple[Scalar, Step] | None:
             section.mark, "a step needs when, a condition over selections, like when: failed"
         )
     at_least = whole_number(section, "at_least", 1)
-    distinct = section.texts("distinct")
+    distinct = section.names("distinct", "data.user_name")
     section.done()
     if when is None or at_least is None:
         return None

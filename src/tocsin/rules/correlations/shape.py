@@ -25,7 +25,7 @@ from tocsin.rules.correlations.sliding import Law, Slide, sliding
 def read(reading: Reading) -> Counting | None:
     """Whose values, and the form their window has."""
     section = reading.section
-    per = section.texts("per")
+    per = section.names("per", "data.user_name")
     if not per and section.lacks("per"):
         section.problems.error(
             section.mark, "a shape needs per, the field over whose values it looks, like per: data.user_name"

@@ -20,9 +20,9 @@ def timespan(section: Section, key: str = "timespan", *, default_ms: int | None 
             section.problems.error(section.mark, f"a correlation needs a {key}, like 10m")
         return 0
     if _CALENDAR.fullmatch(node.text):
-        section.wrong(
-            key, f"{node.text}: months and years have no fixed length; write days or weeks, like 30d"
-        )
+        told = f"{node.text}: months and years have no fixed length; write days or weeks, like 30d"
+        minutes = f", or {node.text.strip().lower()} for minutes" if "M" in node.text else ""
+        section.wrong(key, told + minutes)
         return 0
     before = len(section.problems.errors)
     found = section.duration_ms(key) or 0

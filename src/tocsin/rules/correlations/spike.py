@@ -68,7 +68,7 @@ def read(reading: Reading) -> Counting | None:
     within = condition_of(reading, EXAMPLE)
     if within is None:
         return None
-    fields, more = within.texts("field"), _more(within)
+    fields, more = within.names("field", "data.user_name"), _more(within)
     within.done()
     if len(within.problems.errors) > before or past is None or more is None:
         return None

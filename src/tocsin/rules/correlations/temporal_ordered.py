@@ -25,6 +25,7 @@ from tocsin.rules.correlations.members import Members
 from tocsin.rules.correlations.sliding import KEPT, MAX_MEMBERS, Law, sliding
 from tocsin.rules.correlations.steps import seen_steps, several_rules
 from tocsin.rules.correlations.temporal import TEXT
+from tocsin.rules.detection.condition import names_in
 from tocsin.rules.document import Scalar
 from tocsin.rules.section import Section
 
@@ -93,7 +94,20 @@ def _said(written: Scalar, reading: Reading) -> tuple[Chain, ...] | None:
     names = [rule.text for rule in reading.rules]
     places = [names.index(name) for name in dict.fromkeys(names)]
     shortest = [way for way in found if not any(other < way for other in found)]
+    _warn_of_order(written, reading, [sorted(places[step] for step in way) for way in shortest])
     return tuple(sorted(tuple(sorted(places[step] for step in way)) for way in shortest))
+
+
+def _warn_of_order(written: Scalar, reading: Reading, chains: Sequence[Sequence[int]]) -> None:
+    """Note a text that names the rules of a chain in another order than `rules`, whose order counts."""
+    said = {name.text: place for place, name in enumerate(names_in(written))}
+    for chain in chains:
+        names = [reading.rules[place].text for place in chain]
+        if sorted(names, key=lambda name: said.get(name, 0)) != names:
+            order = ", ".join(names)
+            told = f"the steps follow each other as in rules ({order}), not as in the condition"
+            reading.section.problems.warning(written.mark, f"{told}; write them in one order")
+            return
 
 
 class _Link(NamedTuple):

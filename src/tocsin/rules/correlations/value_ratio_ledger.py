@@ -21,7 +21,7 @@ _NEW = 8  # it looks again when one in so many is new
 def ratios_of_values(span_ms: int, least: int) -> LedgerKind:
     """Opens ledgers of windows of at least so many values."""
     judge = Slide(lambda values: _Values(least, values), least, opens=OF.__and__)
-    law = Law(span_ms, judge, at_once=False, least=least)
+    law = Law(span_ms, judge, at_once=False)
 
     def opened(dumped: bytes | None, keep: int | None) -> Ledger:
         return _ValueRatios(law, dumped, keep)
@@ -48,6 +48,9 @@ class _ValueRatios(Sliding):
             self._members.add(batch)
             return []
         return super().observe(batch, committed_ms)
+
+    def _has_part(self) -> bool:
+        return any(map(OF.__and__, self._members.values()))
 
     def _let_go(self, committed_ms: int) -> None:
         members = self._members

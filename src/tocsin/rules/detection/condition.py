@@ -21,6 +21,8 @@ _NOTHING = Test("nothing", lambda _event: False)  # in place of what has a mista
 _TOKEN = re.compile(r"[()|]|[^\s()|]+")
 _OPERATORS = ("or", "and", "not")
 _ANY, _ALL = ("1", "any"), ("all",)
+_NONE = ("0", "no", "none")
+_COUNTING = ("avg", "count", "max", "min", "sum")
 _SIGNS = {"&&": "and", "&": "and", "||": "or", "!": "not", "+": "and"}
 _AGGREGATIONS = ("near", "count()", "by")
 
@@ -76,6 +78,11 @@ def parse_condition(
     for mistake in parser.wrong:
         problems.error(_place(condition, mistake.column), f"condition: {mistake}")
     return None if parser.wrong or parser.unusable else tree, parser.used
+
+
+def words_of(condition: Scalar) -> list[str]:
+    """The names and operators of a condition, case-folded, without its brackets."""
+    return [token.word for token in _tokens_of(condition.text) if token.word not in "()"]
 
 
 def names_in(condition: Scalar) -> tuple[Scalar, ...]:
@@ -175,6 +182,8 @@ class _Parser:
         return self._named(token)
 
     def _quantified(self, quantifier: _Token) -> Tree:
+        if quantifier.word in _NONE:
+            raise _Wrong(quantifier.column, f'"{quantifier.text} of" is unknown; write "not 1 of"')
         if quantifier.word not in _ANY + _ALL:
             raise _Wrong(
                 quantifier.column, f'"{quantifier.text} of" is unknown; write "1 of", "any of" or "all of"'
@@ -193,6 +202,8 @@ class _Parser:
             matches = (_known_glob if len(pattern.text) <= LONGEST_KEPT else _glob)(pattern.text)
             inside = pattern.text.startswith("_")
             names = [name for name in self._known if matches(name) and (inside or name[:1] != "_")]
+        if not names and pattern.word.rstrip("*") == "them":
+            raise _Wrong(pattern.column, f'"{pattern.text}" is no pattern of a {self._noun}; write "them"')
         if not names:
             self._unknown(pattern, f'no {self._noun} matches "{pattern.text}"')
         return names
@@ -207,6 +218,10 @@ class _Parser:
                 raise _Wrong(
                     token.column + len(name), f'{self._noun}s are joined by "and" or "or", not by ","'
                 )
+            following = self._peek()
+            if token.word in _COUNTING and following is not None and following.text == "(":
+                told = f'"{token.text}(…)" left Sigma; write a correlation (or tocsin.correlate) instead'
+                raise _Wrong(token.column, told)
             self._unknown(token, f'unknown {self._noun} "{token.text}"')
             return _NOTHING
         return self._selection(token.text)

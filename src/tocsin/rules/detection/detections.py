@@ -20,6 +20,7 @@ from tocsin.rules.detection.selection import selection_tree
 from tocsin.rules.detection.tree import Codes, Predicate, Tree, all_of, any_of, codes_of, predicate, tests_of
 from tocsin.rules.detection.view import warn_of_names
 from tocsin.rules.document import Entry, Scalar
+from tocsin.rules.problems import Mark
 from tocsin.rules.spec import DetectionDoc, FilterDoc
 
 
@@ -28,6 +29,10 @@ class Clause(NamedTuple):
 
     doc: DetectionDoc | FilterDoc
     scope: Scope
+
+
+# What filters say, by identity, to rules of a vocabulary: one narrows many rules, and is read once.
+Filtered = dict[tuple[int, Vocabulary], tuple[Clause, Tree | None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +118,12 @@ def compile_detection(
     *,
     locator: Locator | None = None,
     kept: Kept | None = None,
+    filtered: Filtered | None = None,
 ) -> Detection | None:
-    """The detection, its filters ANDed; None after a mistake. `kept` is shared by those of a load."""
+    """The detection, its filters ANDed; None after a mistake.
+
+    `kept` and `filtered` are shared by those of a load.
+    """
     params = {name: param.texts for name, param in doc.extension.params.items()}
     scope = Scope(
         vocabulary=doc.vocabulary._replace(locator=locator),
@@ -128,8 +137,9 @@ def compile_detection(
     tree, steps = condition_trees(doc.selections, doc.conditions, scope, correlate.steps if correlate else ())
     categories = doc.extension.categories
     category = [category_test(categories, scope)] if categories else []
-    filtering = [Clause(filter_, _filter_scope(filter_, scope, lists)) for filter_ in filters]
-    parts = [tree, *category, *(_filter_tree(clause, scope) for clause in filtering)]
+    read = {} if filtered is None else filtered
+    filtering = [_filtering(filter_, scope, lists, read) for filter_ in filters]
+    parts = [tree, *category, *(part for _, part in filtering)]
     known = [part for part in parts if part is not None]
     sorting = tuple(all_of([step, *known]) for step in steps if step is not None)
     if len(known) < len(parts) or len(sorting) < len(steps):
@@ -141,7 +151,9 @@ def compile_detection(
     if codes == frozenset():
         doc.problems.warning(doc.meta.mark, "no event can match: no event code is all that is asked of it")
     _warn_of_names(doc)
-    return Detection(doc, whole, codes, (Clause(doc, scope), *filtering), reason, sorting)
+    return Detection(
+        doc, whole, codes, (Clause(doc, scope), *(clause for clause, _ in filtering)), reason, sorting
+    )
 
 
 def _warn_of_names(doc: DetectionDoc) -> None:
@@ -167,7 +179,13 @@ def condition_trees(
     """As `condition_tree`, and the tree of each step; None in place of what has a mistake."""
     trees = {name: selection_tree(name, entry.node, scope) for name, entry in selections.items()}
     sound = {name: tree for name, tree in trees.items() if tree is not None}
-    parsed = [parse_condition(condition, sound, scope.problems, trees) for condition in (*conditions, *steps)]
+    parsed = [parse_condition(condition, sound, scope.problems, trees) for condition in conditions]
+    wrong: set[Mark] = set()
+    for step in steps:
+        told = step.mark in wrong  # it is made of the step before, whose mistake it would repeat
+        parsed.append((None, set()) if told else parse_condition(step, sound, scope.problems, trees))
+        if parsed[-1][0] is None:
+            wrong.add(step.mark)
     used = {name for _, names in parsed for name in names}
     found = [tree for tree, _ in parsed]
     alternatives = [tree for tree in found[: len(conditions)] if tree is not None]
@@ -186,14 +204,18 @@ def check_filter(filter_: FilterDoc, catalog: Catalog, lists: Mapping[str, tuple
     condition_tree(filter_.selections, filter_.conditions, scope)
 
 
-def _filter_scope(filter_: FilterDoc, scope: Scope, lists: Mapping[str, tuple[str, ...]]) -> Scope:
+def _filtering(
+    filter_: FilterDoc, scope: Scope, lists: Mapping[str, tuple[str, ...]], read: Filtered
+) -> tuple[Clause, Tree | None]:
+    """A filter as a rule of this scope reads it."""
     own = filter_.vocabulary
     vocabulary = own if own.ecs or own.product else scope.vocabulary
     vocabulary = vocabulary._replace(locator=scope.vocabulary.locator)
-    return Scope(vocabulary, filter_.problems, scope.catalog, lists, kept=scope.kept)
-
-
-def _filter_tree(clause: Clause, scope: Scope) -> Tree | None:
-    tree = condition_tree(clause.doc.selections, clause.doc.conditions, clause.scope)
+    key = (id(filter_), vocabulary)
+    if key not in read:
+        within = Scope(vocabulary, filter_.problems, scope.catalog, lists, kept=scope.kept)
+        tree = condition_tree(filter_.selections, filter_.conditions, within)
+        read[key] = (Clause(filter_, within), tree)
+    clause, tree = read[key]
     scope.refused += clause.scope.refused
-    return tree
+    return clause, tree

@@ -86,6 +86,15 @@ def field_of(written: str, vocabulary: Vocabulary) -> Field:
     return (_known_field if len(written) <= LONGEST_KEPT else _vendor_field)(written, product)
 
 
+def own_name(name: str, vocabulary: Vocabulary) -> str:
+    """What a document of this vocabulary calls a field of the normalised view; empty where it has none."""
+    if vocabulary.ecs:
+        return name
+    provider = PROVIDERS.get(vocabulary.product)
+    paths = provider.ecs.get(name) if provider else None
+    return f"{provider.prefix}{paths[0]}" if provider and paths else ""
+
+
 def _vendor_field(written: str, product: str) -> Field:
     path = written.replace(ELEMENTS, "")
     provider = PROVIDERS.get(product)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Container, Mapping
 from functools import lru_cache
 from operator import attrgetter
 from typing import Any, NamedTuple
@@ -22,6 +23,8 @@ from tocsin.rules.detection.view import view_test, warn_of_words
 from tocsin.rules.document import Scalar
 from tocsin.rules.problems import Mark
 
+LONGEST_CODES = 500  # characters of a text that may be several codes
+_BETWEEN = re.compile(r"[\s|,;]+")
 MOST_HINTS = 100  # a file; looking for the nearest code is slow, and a file may be hostile
 
 
@@ -39,7 +42,7 @@ def tests_for(question: Question, values: tuple[Scalar, ...], scope: Scope) -> l
     filled = expanded(values, question.chain, scope)
     if filled is None:
         return None
-    groups = [[value] for value in filled] if question.chain.all else [filled]
+    groups = ([[value] for value in filled] if question.chain.all else []) or [filled]
     tests = [_test(question, group, scope) for group in groups]
     known = [test for test in tests if test is not None]
     return [*known] if len(known) == len(tests) else None
@@ -51,7 +54,7 @@ def keyword_tests(values: tuple[Scalar, ...], chain: Chain, scope: Scope) -> lis
     if filled is None:
         return None
     anywhere = chain if chain.kind == "re" else _with_kind(chain, "contains")
-    groups = [[value] for value in filled] if chain.all else [filled]
+    groups = ([[value] for value in filled] if chain.all else []) or [filled]
     leaves = [leaf_for(anywhere, group, scope) for group in groups]
     tests: list[Tree] = [
         Test(f"keyword|{anywhere.text}={_canonical(group)}", _over_everything(leaf), deep=True)
@@ -110,11 +113,19 @@ def _codes(field: Field, chain: Chain, values: list[Scalar], scope: Scope) -> fr
             return None
         found |= {code, code.casefold(), known.get(code.casefold(), code)}
         if known and code.casefold() not in known:
-            few = len(scope.problems.warnings) < MOST_HINTS
-            near = scope.catalog.nearest_code(scope.product, code) if few else None
-            hint = f'did you mean "{near}"?' if near else "look it up with `tocsin events`"
+            hint = _hint(code, known, scope)
             scope.problems.warning(value.mark, f'unknown {scope.product} event code "{code}"; {hint}')
     return frozenset(found)
+
+
+def _hint(code: str, known: Container[str], scope: Scope) -> str:
+    """The way out of an unknown code."""
+    several = [one for one in _BETWEEN.split(code) if one] if len(code) <= LONGEST_CODES else []
+    if len(several) > 1 and all(one.casefold() in known for one in several):
+        return f"write a list: [{', '.join(several)}]"
+    few = len(scope.problems.warnings) < MOST_HINTS
+    near = scope.catalog.nearest_code(scope.product, code) if few else None
+    return f'did you mean "{near}"?' if near else "look it up with `tocsin events`"
 
 
 @lru_cache(maxsize=64)
@@ -193,8 +204,8 @@ def _references(question: Question, values: list[Scalar], key: str, scope: Scope
         return each if chain.cased else [text.casefold() for text in each]
 
     def holds(event: Event) -> bool:
-        left = texts(ours(event))
-        return any(compare(one, two) for read in theirs for two in texts(read(event)) for one in left)
+        left = frozenset(texts(ours(event)))
+        return bool(left) and compare(left, frozenset(text for read in theirs for text in texts(read(event))))
 
     return Test(key, holds, fields, deep=any(field.deep for field in (question.field, *others)))
 
@@ -203,9 +214,10 @@ def _names_a_field(value: Scalar) -> bool:
     return isinstance(value.value, str) and bool(literal_of(parse_pattern(value.text)))
 
 
-_TEXT_COMPARE: dict[str, Callable[[str, str], bool]] = {
-    "equals": str.__eq__,
-    "contains": str.__contains__,
-    "startswith": str.startswith,
-    "endswith": str.endswith,
+# Whether some text of the first stands so to one of the second; a stranger may write thousands of each.
+_TEXT_COMPARE: dict[str, Callable[[frozenset[str], frozenset[str]], bool]] = {
+    "equals": lambda left, right: not left.isdisjoint(right),
+    "contains": lambda left, right: any(two in one for one in left for two in right),
+    "startswith": lambda left, right: any(one.startswith(heads) for heads in [tuple(right)] for one in left),
+    "endswith": lambda left, right: any(one.endswith(tails) for tails in [tuple(right)] for one in left),
 }

@@ -24,7 +24,6 @@ Leaf = Callable[[Any], bool]
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
-MAX_SUBJECT = 64 * 1024  # characters of a value that a regular expression sees
 LONGEST_ADDRESS = 64  # characters; a longer text is none, and has no place in the cache
 MAPPED_BITS = 96  # of an IPv6 address that wraps an IPv4 one
 # Above it a number is milliseconds since the epoch, below seconds (until the year 5138).
@@ -76,15 +75,14 @@ def text_leaf(test: TextTest, *, cased: bool, null: bool) -> Leaf:
 
 
 def searched(search: Callable[[str], object]) -> Leaf:
-    """Whether a regular expression is found in a leaf's text, of which it sees the beginning."""
+    """Whether a regular expression is found in a leaf's text."""
 
     def leaf(value: Any) -> bool:
         if isinstance(value, dict | list):
             return False
         for text in texts_of(value):
-            subject = text[:MAX_SUBJECT]
             # Half a surrogate pair cannot be encoded, which RE2 needs.
-            clean = subject if subject.isascii() else subject.encode("utf-8", "replace").decode()
+            clean = text if text.isascii() else text.encode("utf-8", "replace").decode()
             if search(clean) is not None:
                 return True
         return False

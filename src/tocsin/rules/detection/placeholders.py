@@ -12,6 +12,7 @@ from tocsin.rules.problems import ListedMark, Mark
 
 _PLACEHOLDER = re.compile(r"%([A-Za-z0-9_.-]+)%")
 MOST_EXPANDED = 100_000  # texts that one value may stand for
+MOST_OF_A_FILE = 300_000  # texts, of all values: they are held, and a file may be hostile
 
 
 def expanded(values: tuple[Scalar, ...], chain: Chain, scope: Scope) -> list[Scalar] | None:
@@ -28,6 +29,7 @@ def _filled(value: Scalar, chain: Chain, scope: Scope) -> list[Scalar]:
     if len(pieces) == 1:
         scope.problems.error(value.mark, f"|expand needs a %name% in {value.text!r}")
         return []
+    before = len(scope.problems.errors)
     choices = [scope.values_of(name, value.mark) for name in pieces[1::2]]
     count = 1
     for choice in choices:
@@ -37,6 +39,19 @@ def _filled(value: Scalar, chain: Chain, scope: Scope) -> list[Scalar]:
             value.mark, f"{value.text!r} stands for more than {MOST_EXPANDED} texts; split it"
         )
         return []
+    total = scope.problems.expanded(value.mark, count)
+    if total > MOST_OF_A_FILE:
+        if total - count <= MOST_OF_A_FILE:  # told of the first alone
+            message = (
+                f"from here on |expand stands for more than {MOST_OF_A_FILE} texts in this file; split it"
+            )
+            scope.problems.error(value.mark, message)
+        return []
+    if not count and len(scope.problems.errors) == before:
+        scope.problems.warning(
+            value.mark,
+            f"{value.text!r} stands for no text, because its list is empty; write a line there",
+        )
     literal = (lambda text: text) if chain.kind in ("re", "cidr") else _escaped
     filled = []
     for chosen in product(*choices):

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from tocsin.rules.detection.fields import Vocabulary
 from tocsin.rules.detection.tree import Tree
-from tocsin.rules.problems import Mark, Problems, did_you_mean
+from tocsin.rules.problems import Mark, Problems
 
 # Items of selections that were read without a word, by what is written, and what it may mean there.
 Kept = dict[tuple[Vocabulary, bool], dict[tuple[object, ...], Tree]]
@@ -79,7 +79,7 @@ class Scope:
         """The texts for `%placeholder%`; a mistake where there is neither param nor list of that name."""
         found = self.placeholders.get(placeholder)
         if found is None:
-            hint = did_you_mean(placeholder, self.placeholders)
+            hint = self.problems.hint(placeholder, self.placeholders)
             if not self.placeholders:
                 hint = "define it under tocsin.params, or as a list file in the settings"
             self.problems.error(mark, f'nothing stands for "%{placeholder}%"; {hint}')

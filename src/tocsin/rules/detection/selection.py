@@ -61,6 +61,8 @@ def _item(key: str, entry: Entry, scope: Scope) -> Tree | None:
         return known
     before = scope.told
     tree = _read_item(key, entry, scope)
+    if tree is None:
+        scope.problems.unread(entry.key_mark, f'"{key}"')
     if tree is not None and scope.told == before and "|expand" not in key:
         scope.items[written] = tree
     return tree

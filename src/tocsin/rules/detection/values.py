@@ -77,9 +77,8 @@ def _regexes(chain: Chain, values: list[Scalar], scope: Scope) -> Leaf:
             continue
         compiled = compile_search(value.text, chain.re_flags, trusted=scope.trusted)
         if isinstance(compiled, Wrong):
-            scope.problems.error(
-                value.mark, f"this is no regular expression: {compiled.reason}; {_repair(value)}"
-            )
+            way_out = compiled.way_out or _repair(value)
+            scope.problems.error(value.mark, f"this is no regular expression: {compiled.reason}; {way_out}")
         elif isinstance(compiled, Refused):
             scope.refused.append(compiled.reason)
             scope.problems.warning(

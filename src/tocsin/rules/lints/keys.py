@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import chain, islice
 
-from tocsin.catalog.provider import PROVIDERS
+from tocsin.catalog.ecs import ecs_fields
+from tocsin.catalog.provider import ECS, PROVIDERS
 from tocsin.rules.document import Entry, Items, Node, Scalar, Table, scalars
+from tocsin.rules.lints.places import lint_empty, misplaced_told
 from tocsin.rules.problems import LONGEST_NAME, Problems, did_you_mean, meant_by, nearest
 
 # Sigma 2.1's own, and ours. Dicts here are lists that are looked into often.
@@ -30,6 +32,7 @@ FIELDS = {
     )),
 }  # fmt: skip
 NEAR = 0.85  # nearer than a name that is known to be wrong: these may be meant
+SHORTEST_SWAPPED = 4  # letters of a name of which some may stand in the wrong order
 MOST_KEYS = 200  # of one map that are compared
 MOST_EVENTS = 100  # of one document that are compared
 MOST_FIELDS = 200  # of one document that are compared
@@ -46,14 +49,18 @@ _NAMING = {
         ("alert", "context"),
     ),
 }
+_OF_THE_VIEW = ("@timestamp", "event", "observer", "source", "user_agent")  # tops that no vendor's record has
 _NETWORKS = ("prefix", "cidr", "network", "subnet")
 
 
 def lint_keys(root: Table, problems: Problems) -> None:
     """Warn of keys of a document, and of its logsource, that are nearly known ones; of an unknown status."""
     _near(root, TOP_KEYS, "the rule", problems)
+    lint_empty(root, problems)
     if "condition" in root.entries:
         message = "condition belongs into detection; indent it below, like the selections"
+        if "correlation" in root.entries:
+            message = "condition belongs into correlation, indent it below"
         problems.warning(root.entries["condition"].key_mark, message)
     logsource = root.entries.get("logsource")
     if logsource is not None and isinstance(logsource.node, Table):
@@ -136,15 +143,22 @@ def lint_fields(
     Of those asked about in `selections` only where they are nearly one it has: a provider may say
     more one day, and then they match. Those `named` to group, to count or to show must be there now.
     """
-    if product not in FIELDS:
+    if product not in PROVIDERS or product == ECS:
         return
-    known, prefix = FIELDS[product], PROVIDERS[product].prefix
+    known, prefix = FIELDS.get(product, {}), PROVIDERS[product].prefix
     told: set[str] = set()
     asked = ((key.partition("|")[0], entry.key_mark, True) for key, entry in _asked(selections))
     others = ((scalar.text, scalar.mark, False) for scalar in named)
     for written, mark, is_asked in islice(chain(asked, others), MOST_FIELDS):
         top = written.removeprefix(prefix).replace("{}", "").partition(".")[0]
         if top in known or top in told or not top or top[0] == "$" or top == "tocsin" or "|" in top:
+            continue
+        if written in ecs_fields() and (known or top in _OF_THE_VIEW):
+            told.add(top)
+            name = f'"{written}" is a name of the normalised view, and no {product} record has it'
+            problems.warning(mark, f"{name}; add taxonomy: ecs, or write the name that the record has")
+            continue
+        if not known:
             continue
         near = _nearest(top, known) if is_asked else nearest(top, known)
         if near is not None:
@@ -170,6 +184,9 @@ def _near(table: Table, known: Collection[str], name: str, problems: Problems) -
     for key, entry in islice(table.entries.items(), MOST_KEYS):
         if key in known:
             continue
+        if known is TOP_KEYS and (misplaced := misplaced_told(key, table)):
+            problems.warning(entry.key_mark, misplaced)
+            continue
         near = _nearest(key, known) or meant_by(key, known)
         if near is not None and near not in table.entries:
             problems.warning(entry.key_mark, f'"{key}" means nothing in {name}; did you mean "{near}"?')
@@ -180,4 +197,12 @@ def _nearest(name: str, known: Iterable[str]) -> str | None:
         return None
     folded = {word.casefold(): word for word in known}
     near = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=NEAR)
-    return folded[near[0]] if near else None
+    return folded[near[0]] if near else _swapped(name.casefold(), folded)
+
+
+def _swapped(name: str, known: Mapping[str, str]) -> str | None:
+    """The known name that has the same letters, in another order: `nmae`."""
+    if len(name) < SHORTEST_SWAPPED:
+        return None
+    letters = sorted(name)
+    return next((meant for word, meant in known.items() if sorted(word) == letters), None)

@@ -10,6 +10,7 @@ from tocsin.model.rule import SeverityBound, severity_rank
 from tocsin.rules.correlations import CORRELATIONS
 from tocsin.rules.correlations.counting import HIGHEST_COUNT, Bounds
 from tocsin.rules.correlations.kind import CorrelationSpec
+from tocsin.rules.detection.fields import Vocabulary, field_of
 from tocsin.rules.document import Node, Scalar, Table, scalars
 from tocsin.rules.lints.headline import headline_told
 from tocsin.rules.lints.keys import (
@@ -23,9 +24,10 @@ from tocsin.rules.lints.keys import (
 from tocsin.rules.lints.labels import lint_labels
 from tocsin.rules.lints.values import lint_selection
 from tocsin.rules.params import REFERENCE
-from tocsin.rules.problems import Mark, nearest
+from tocsin.rules.problems import MOST_HINTS, Mark, nearest
 from tocsin.rules.spec import CorrelationDoc, DetectionDoc, Doc, FilterDoc
 
+_WORD = re.compile(r"\w+")
 _TRIVIAL = {"gte": lambda n: n <= 1, "gt": lambda n: n < 1, "neq": lambda n: n < 1}
 _TRIVIAL |= {"lte": lambda n: n >= HIGHEST_COUNT, "lt": lambda n: n > HIGHEST_COUNT, "eq": lambda _n: False}
 
@@ -98,6 +100,7 @@ def _counting(doc: DetectionDoc | CorrelationDoc, spec: CorrelationSpec | None) 
         _counted_field(doc, spec)
     if spec is not None or (isinstance(doc, DetectionDoc) and doc.extension.correlate is None):
         _severities(doc, spec)
+        _never_long(doc)
         _headline(doc, spec)
 
 
@@ -123,11 +126,21 @@ def _threshold(doc: DetectionDoc | CorrelationDoc, spec: CorrelationSpec) -> Non
 
 
 def _counted_field(doc: DetectionDoc | CorrelationDoc, spec: CorrelationSpec) -> None:
-    if spec.fields and set(spec.fields) <= set(spec.group_by):
+    words = doc.vocabulary if isinstance(doc, DetectionDoc) else Vocabulary()
+    groups = {field_of(name, words).key for name in spec.group_by}
+    if spec.fields and {field_of(name, words).key for name in spec.fields} <= groups:
         counted = " and ".join(spec.fields)
         doc.problems.warning(
             spec.mark, f"each group has one value of {counted}, so the count is always 1; count another field"
         )
+
+
+def _never_long(doc: DetectionDoc | CorrelationDoc) -> None:
+    alert = doc.extension.alert
+    if alert.for_ms and alert.resolve_after_ms == 0:
+        told = "with resolve_after: 0s every alert is one instant, so none lasts long enough to fire"
+        mark = _mark_at(doc.root, "tocsin", "alert", "for")
+        doc.problems.warning(mark, f"{told}; remove for, or raise resolve_after")
 
 
 def _severities(doc: DetectionDoc | CorrelationDoc, spec: CorrelationSpec | None) -> None:
@@ -160,31 +173,42 @@ def _scores_from(bound: SeverityBound, bounds: Bounds) -> Iterator[float]:
 
 
 def _params(doc: DetectionDoc | CorrelationDoc) -> None:
-    """A param that is named nowhere; within a text its name as a word is enough."""
+    """A param that is named nowhere; within a text its name as a word is enough. Two that set the same."""
     params = doc.extension.params
+    setting: dict[tuple[str, ...], str] = {}
+    for param in params.values():
+        if param.sets and (earlier := setting.setdefault(param.sets, param.name)) != param.name:
+            told = f'"{earlier}" sets {".".join(param.sets)}, too, and the later one counts; remove one'
+            doc.problems.warning(param.mark, told)
     texts = {scalar.text for scalar in _using(doc.root)} if params else set()
     unused = [param for param in params.values() if not param.sets and f"${param.name}" not in texts]
     if not unused:
         return
     named = {found[1] for text in texts if (found := REFERENCE.fullmatch(text))}
-    misspelt = {nearest(name, params) for name in named - params.keys()}  # told already
+    unknown = sorted(named - params.keys())[:MOST_HINTS]
+    misspelt = {nearest(name, params) for name in unknown}  # told already
+    whole = "\n".join(texts)
+    words = set(_WORD.findall(whole))
     for param in unused:
         if param.name in misspelt:
             continue
-        word = re.compile(rf"(?<!\w){re.escape(param.name)}(?!\w)")
-        if not any(word.search(text) for text in texts):
+        if param.name not in (words if _WORD.fullmatch(param.name) else whole):
             told = f'nothing uses the param "{param.name}"; write ${param.name} where it counts, or remove it'
             doc.problems.warning(param.mark, told)
 
 
 def _using(root: Table) -> Iterator[Scalar]:
-    """The texts in which a param may be named."""
+    """The texts in which a param may be named, and those in which one was refused."""
     for key, entry in root.entries.items():
         if key == "detection":
             yield from scalars(entry.node)
+        elif key == "correlation":
+            for scalar in scalars(entry.node):
+                if scalar.is_open:
+                    yield Scalar(scalar.param, scalar.mark)
         elif key == "tocsin" and isinstance(entry.node, Table):
             for below, within in entry.node.entries.items():
-                if below in ("correlate", "alert"):
+                if below in ("correlate", "alert", "prefixes"):
                     yield from scalars(within.node)
 
 

@@ -17,6 +17,7 @@ from tocsin.rules.document import Scalar
 _SLASHED = re.compile(r"/(?:\^.*|.*\$|.+(?=/[ims]))/([ims]*)", re.DOTALL)  # '/users/' may be a path's
 _PLACES = {"contains": "holds", "startswith": "begins with", "endswith": "ends with"}
 _TIMES = {"minute": (0, 59), "hour": (0, 23), "day": (1, 31), "week": (1, 53), "month": (1, 12)}
+_SQL = re.compile(r"[^%\s]*[^%\d\s]%")  # `admin%`, and neither `50%` nor `%name%`
 _DOTTED = frozenset(MODIFIERS) - {"all", "i", "m", "s", *_TIMES, "year"}  # which are fields' names, too
 _PLAIN = Chain()
 _PARTIAL = re.compile(r"\d{1,3}(?:\.\d{1,3}){1,2}")
@@ -26,8 +27,8 @@ _MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")
 
 
 def dotted_told(field: str, chain: Chain) -> str:
-    """A modifier behind a dot."""
-    name, dot, last = field.rpartition(".")
+    """A modifier behind a dot, or a colon."""
+    name, dot, last = field.rpartition(":" if ":" in field else ".")
     if dot and last in _DOTTED and chain == _PLAIN:
         return f'"{field}" is read as a field; for the modifier write "{name}|{last}"'
     return ""
@@ -42,6 +43,23 @@ def pattern_told(field: str, chain: Chain, value: Scalar) -> str:
     if slashed is not None:
         flags = "".join(f"|{flag}" for flag in dict.fromkeys(slashed[1]))
         return f"the slashes are part of the pattern; write '{field}|re{flags}' and the pattern alone"
+    return ""
+
+
+def meant_told(field: str, chain: Chain, value: Scalar) -> str:
+    """A modifier, a regular expression or SQL's wildcard in a text that is compared as it is."""
+    text = value.text
+    if text[:1] != "^" and text[-1:] != "%" and "|" not in text:
+        return ""
+    if chain.transforms or chain.time_part:
+        return ""
+    first, bar, rest = text.partition("|")
+    if bar and rest and first in _DOTTED:
+        return f'"{text}" is compared as text; write "{field}|{first}: {rest}"'
+    if text[0] == "^" and text[-1] == "$":
+        return f"\"{text}\" is compared as text; for a regular expression write '{field}|re'"
+    if _SQL.fullmatch(text):
+        return f'"{text}" is compared as text; for any run of characters write *, not %'
     return ""
 
 
@@ -106,6 +124,7 @@ def tellers(kind: str, time_part: str) -> tuple[Teller, ...]:
     """Those that may have something to tell of a value that is asked about so: of most, one."""
     tells: dict[Teller, bool] = {
         pattern_told: kind in _PLACES or kind == "re",
+        meant_told: kind == "equals",
         address_told: kind in ("cidr", "startswith", "equals"),
         time_told: time_part in _TIMES,
     }

@@ -42,6 +42,13 @@ def facts_of(made: Made) -> list[tuple[str, str]]:
     return [(word, told) for word, told in facts if told]
 
 
+def part_facts_of(made: Made) -> list[tuple[str, str]]:
+    """What a rule that another counts adds to it: `(word, sentence)`, only what applies."""
+    params = ", ".join(f"{name} {value}" for name, value in made.compiled.rule.params.items())
+    facts = [("counts", _counts(made)), *_written(made), ("true", _alerts(made)), ("params", params)]
+    return [(word, told) for word, told in facts if told]
+
+
 def correlation_of(doc: DetectionDoc | CorrelationDoc) -> Mapping[str, Node]:
     """What is written of the correlation, by key, params in place of `$name`; empty where there is none."""
     root: Node = doc.root
@@ -114,10 +121,20 @@ def _alerts(made: Made) -> str:
     later = correlation is not None and correlation.spec.closes
     if later and _waits_for_its_window(made.spec):
         return "when the window closes: the timespan after its first event"
+    waits = any(_closes(child) for child in made.children)
     if not _is_count(made.spec):
-        return "when its time is past, as late events may change it" if later else "as soon as it is true"
+        past = "when its time is past, as late events may change it"
+        return past if later or waits else "as soon as it is true"
     told = " and ".join(f"{_WORDS[name]} {number:g}" for name, number in bounds.pairs)
-    return f"when the count is {told}" + (", decided when the window ends" if later else "")
+    when = ", decided when the window ends" if later else ", once what it counts is past" if waits else ""
+    return f"when the count is {told}{when}"
+
+
+def _closes(made: Made) -> bool:
+    """Whether the watermark decides it, or something that it counts."""
+    correlation = made.compiled.correlation
+    closes = correlation is not None and correlation.spec.closes
+    return closes or any(_closes(child) for child in made.children)
 
 
 def _waits_for_its_window(spec: CorrelationSpec) -> bool:

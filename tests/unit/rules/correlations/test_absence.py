@@ -48,6 +48,9 @@ def keyed(text: str) -> str:
         ("after: ok, without: ok", "after and without are the same; name what should follow"),
         ("after: [ok]", "after must be a condition over selections; this is a list"),
         ("after: okay, without: failed", 'condition: unknown selection "okay"; did you mean "ok"?'),
+        ("after: okay", 'condition: unknown selection "okay"; did you mean "ok"?'),
+        ("after: ''", "condition: it is empty; name a selection"),
+        ("after: ok and", "condition: it ends where a selection is expected"),
         (
             "condition: {gte: 1}",
             'unknown key "condition" in tocsin.correlate; known are ' + KNOWN,

@@ -18,16 +18,20 @@ MISTAKES = [
     ("value_count", "{gte: null, lt: 4, field: x}", "gte must be a number; write one, or remove it"),
     ("temporal", "{lt: }", "lt must be a number; write one, or remove it"),
     ("value_avg", "{gte: ~, field: x}", "gte must be a number; write one, or remove it"),
-    ("value_count", "{gte: 4, field: ''}", "field must name a field, like {gte: 10, field: data.user_name}"),
+    (
+        "value_count",
+        "{gte: 4, field: ''}",
+        "field must not be empty; write one, like {gte: 10, field: data.user_name}",
+    ),
     (
         "value_count",
         "{gte: 4, field: [a, '']}",
-        "field must name a field, like {gte: 10, field: data.user_name}",
+        "field must not be empty; write one, like {gte: 10, field: data.user_name}",
     ),
     (
         "value_sum",
         "{gte: 4, field: ''}",
-        "field must name a field, like {gte: 1000, field: data.details.bytes}",
+        "field must not be empty; write one, like {gte: 1000, field: data.details.bytes}",
     ),
 ]
 

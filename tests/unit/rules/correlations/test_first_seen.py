@@ -36,7 +36,7 @@ def keyed(text: str) -> str:
         ("field: data.ip, remember: forever", "remember: 'forever' is not a duration; " + DURATION),
         (
             "field: data.ip, remember: 3M",
-            "3M: months and years have no fixed length; write days or weeks, like 30d",
+            "3M: months and years have no fixed length; write days or weeks, like 30d, or 3m for minutes",
         ),
         ("field: data.ip, remember: 0s", "a remember is more than 0 and at most 3650d, not 0s"),
         ("field: data.ip, learn: long", "learn: 'long' is not a duration; " + DURATION),

@@ -44,6 +44,7 @@ def _rule(folder: Path, correlate: str, tests: str = "") -> Path:
             "6:16: geo_velocity needs to know where it was; write ip: data.ip, or lat and lon",
         ),
         ("lat: data.x, condition: {kmh: 900}", "6:16: lat and lon go together; write both, or only ip"),
+        ("ip: '', condition: {kmh: 9}", "6:41: ip must not be empty; write a field, like data.ip"),
         ("ip: data.ip", "6:16: a correlation needs a condition, like {kmh: 1000}"),
         ("ip: data.ip, condition: {min_km: 5}", "6:61: the condition names no speed; write {kmh: 1000}"),
         ("ip: data.ip, condition: {kmh: fast}", "6:67: kmh must be a number, not 'fast'"),
@@ -62,7 +63,10 @@ def _rule(folder: Path, correlate: str, tests: str = "") -> Path:
         ),
         (
             "ip: data.ip, timespan: 1M, condition: {kmh: 9}",
-            "6:60: 1M: months and years have no fixed length; write days or weeks, like 30d",
+            (
+                "6:60: 1M: months and years have no fixed length; write days or weeks, like 30d, "
+                "or 1m for minutes"
+            ),
         ),
     ],
 )
@@ -76,13 +80,51 @@ def test_a_mistake_is_told_with_its_place(tmp_path: Path, keys: str, message: st
 
 
 def test_without_a_database_a_rule_that_needs_one_does_not_run(tmp_path: Path) -> None:
-    ruleset = load([_rule(tmp_path, "{type: geo_velocity, ip: data.ip, condition: {kmh: 900}}")]).ruleset
+    path = _rule(tmp_path, "{type: geo_velocity, ip: data.ip, condition: {kmh: 900}}")
+    path.write_text(path.read_text().replace("product: auth0", "product: frontegg"))
+    ruleset = load([path]).ruleset
 
     assert ruleset.not_running == {"travel": "no geo database"}
     [warning] = [str(told) for told in ruleset.warnings if "does not run" in str(told)]
     assert warning.endswith(
         "name a MaxMind-format file under geo: in the settings, or give the rule lat and lon"
     )
+
+
+OWN = """    tests:
+        - name: two places
+          events:
+              - {at: 0s, type: s, ip: 203.0.113.9, location_info: {latitude: 52.52, longitude: 13.40}}
+              - {at: 60s, type: s, ip: 198.51.100.7, location_info: {latitude: -33.87, longitude: 151.21}}
+          expect: [{at: 60s}]
+        - name: nowhere
+          events: [{at: 0s, type: s, ip: 203.0.113.9}, {at: 60s, type: s, ip: 198.51.100.7}]
+          expect: []
+"""
+
+
+@pytest.mark.parametrize(
+    ("address", "head"),
+    [
+        ("data.ip", HEAD),
+        ("ip", HEAD),
+        (
+            "source.ip",
+            HEAD.replace("{data.type: s}", "{event.code: s}").replace("name: t", "taxonomy: ecs\nname: t"),
+        ),
+    ],
+    ids=["as Auth0 streams it", "flat", "ecs"],
+)
+def test_without_a_database_an_address_is_where_its_record_says(
+    tmp_path: Path, address: str, head: str
+) -> None:
+    path = _rule(tmp_path, f"{{type: geo_velocity, ip: {address}, condition: {{kmh: 900}}}}", OWN)
+    path.write_text(path.read_text().replace(HEAD, head))
+    loaded = load([path])
+
+    assert not loaded.ruleset.not_running
+    assert loaded.ruleset.warnings == ()
+    assert [outcome.mistakes for outcome in run_cases(loaded)] == [()] * 2
 
 
 def test_places_come_from_the_database_and_else_from_the_record(tmp_path: Path) -> None:

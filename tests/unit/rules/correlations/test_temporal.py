@@ -13,6 +13,7 @@ from tocsin.rules.correlations.sliding import MAX_MEMBERS
 from tocsin.rules.document import Scalar
 from tocsin.rules.problems import Mark, Problems
 
+ONE_ORDER = "write them in one order"
 LoadText = Callable[..., RuleSet]
 Mistakes = Callable[..., list[str]]
 
@@ -66,6 +67,9 @@ def _ledger(ruleset: RuleSet) -> Ledger:
          "2:82: temporal_ordered is true once steps are complete, so it takes gte or gt alone"),
         ("temporal_ordered", ", condition: a and not b",
          '2:82: temporal_ordered says what follows what, so it cannot say "not"; use temporal'),
+        *(("temporal", f", condition: {condition}",
+           "2:74: no window can meet this condition, as in each is one of the rules; check its words")
+          for condition in ("a and not a", "not a and not b and not c", "not (1 of them)")),
     ],
 )  # fmt: skip
 def test_a_mistake_is_told_with_its_place_and_the_way_out(
@@ -122,6 +126,10 @@ def test_a_text_that_is_true_in_too_many_ways_is_refused(mistakes: Mistakes) -> 
 )  # fmt: skip
 def test_what_is_surely_not_meant_is_a_warning(load_text: LoadText, kind: str, keys: str, told: str) -> None:
     assert [warning.message for warning in load_text(_text(kind, keys)).warnings] == [told]
+
+
+def test_a_rule_that_only_opens_windows_is_of_use(load_text: LoadText) -> None:
+    assert load_text(_text("temporal", ", condition: not b and not c")).warnings == ()
 
 
 def test_a_step_of_an_order_may_come_again(load_text: LoadText) -> None:
@@ -254,3 +262,29 @@ def test_a_flood_hides_nothing_from_a_window_that_waits_for_its_end(load_text: L
 
     assert held.size <= MAX_MEMBERS + 1
     assert held.due(61_000, 0) == []
+
+
+@pytest.mark.parametrize(
+    ("rules", "condition", "order"),
+    [
+        ("[a, b]", "b and a", "a, b"),
+        ("[a, b, c]", "(c and b) or a", "b, c"),
+        ("[a, b]", "a and b", ""),
+        ("[a, b]", "b or a", ""),
+        ("[a, b, c]", "(b and c) or a", ""),
+        ("[a, b, c]", "all of them", ""),
+        ("[b, a]", "b and a", ""),
+    ],
+)
+def test_a_condition_in_another_order_than_the_rules_is_told(
+    load_text: LoadText, rules: str, condition: str, order: str
+) -> None:
+    text = _text("temporal_ordered", f", condition: {condition}", f"rules: {rules}, ")
+
+    told = [warning.message for warning in load_text(text).warnings]
+
+    assert told == (
+        [f"the steps follow each other as in rules ({order}), not as in the condition; {ONE_ORDER}"]
+        if order
+        else []
+    )

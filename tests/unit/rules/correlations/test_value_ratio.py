@@ -47,7 +47,7 @@ def test_a_mistake_in_its_parts_is_told(told: Told, keys: str, message: str) -> 
         ("", f"a correlation needs a condition, like {EXAMPLE}"),
         ("{field: data.user_name, min_count: 5}", f"the condition compares with nothing; write {EXAMPLE}"),
         ("{gte: 0.8, min_count: 5}", f"value_ratio counts the values of a field; write {EXAMPLE}"),
-        ("{gte: 0.8, min_count: 5, field: ''}", f"field must name a field, like {EXAMPLE}"),
+        ("{gte: 0.8, min_count: 5, field: ''}", f"field must not be empty; write one, like {EXAMPLE}"),
         ("{gte: 0.8, min_count: 5, field: data.ip}",
          "the group has one value of this field only; name another field"),
         ("{gte: 80, min_count: 5, field: data.user_name}", "a ratio is from 0 to 1, not 80; write 0.8"),
