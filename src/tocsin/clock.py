@@ -7,9 +7,11 @@ from datetime import UTC, datetime, timedelta
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MS = timedelta(milliseconds=1)
+DAY_MS = 86_400_000
+WEEK_MS = 7 * DAY_MS
 
 _DURATION = re.compile(r"(\d+)\s*(ms|s|m|h|d|w)")
-_UNIT_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
+_UNIT_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": DAY_MS, "w": WEEK_MS}
 
 
 class SystemClock:

@@ -177,8 +177,8 @@ def _all_at_once(counting: Any) -> Any:
     return [list(counting)]
 
 
-def _first_part(rule: Any, group: str) -> tuple[str, ...]:
-    return (_PARTS(rule, group)[:1] or ("",)) * len(rule.group_by)
+def _first_part(group: str, count: int) -> tuple[str, ...]:
+    return (_SPLIT(group, count)[:1] or ("",)) * count
 
 
 def _due_in_process_only(self: Engine, batch: Any, triggers: Any) -> Any:
@@ -187,7 +187,7 @@ def _due_in_process_only(self: Engine, batch: Any, triggers: Any) -> Any:
     return [trigger for trigger in triggers if self._by_state[trigger.state].rule.alerts]
 
 
-_INSTANTS, _PARTS, _PASSED_ON = fed.instants_of, fed._parts, Engine._passed_on
+_INSTANTS, _SPLIT, _PASSED_ON = fed.instants_of, fed.split, Engine._passed_on
 
 
 @pytest.mark.parametrize(
@@ -197,7 +197,7 @@ _INSTANTS, _PARTS, _PASSED_ON = fed.instants_of, fed._parts, Engine._passed_on
         (engine_module, "instants_of", _by_batch),
         (engine_module, "instants_of", _a_millisecond_late),
         (engine_module, "_levels", _all_at_once),
-        (fed, "_parts", _first_part),
+        (fed, "split", _first_part),
         (Engine, "_passed_on", _due_in_process_only),
         (matching.EventBatch, "seen_by", None),
     ],

@@ -162,8 +162,8 @@ class _Earliest(sequence_ledger._Moving):
 
 
 class _EventsForValues(sequence_ledger._Moving):
-    def __init__(self, times: Sequence[int], values: Sequence[int], *, distinct: bool) -> None:
-        super().__init__(times, values, distinct=False)
+    def __init__(self, *, distinct: bool) -> None:
+        super().__init__(distinct=False)
 
 
 class _Unbounded(sequence_ledger._Moving):

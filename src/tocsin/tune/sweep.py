@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from tocsin.clock import from_ms
+from tocsin.clock import DAY_MS, from_ms
 from tocsin.model.alert import NEVER_MS, Alert, Change, Sightings, Triggers
 from tocsin.model.compiled import CompiledRule, Correlation, Matcher, RuleSet, WindowSpec
 from tocsin.model.ledger import Scored
@@ -23,8 +23,6 @@ from tocsin.protocols import Batch
 from tocsin.rules.made import Made
 from tocsin.state.windows_memory import MemoryWindows
 from tocsin.tune.replay import Replay
-
-DAY_MS = 86_400_000
 
 
 class Candidate(NamedTuple):

@@ -85,12 +85,14 @@ def test_keys_of_other_tools_are_tolerated(tmp_path: Path, line: str) -> None:
     assert told(tmp_path, f"{RULE}{line}\n") == []
 
 
-def test_a_group_by_without_a_field_is_told(tmp_path: Path) -> None:
-    shorthand = "tocsin:\n  correlate: {type: event_count, group-by: , timespan: 1m, condition: {gte: 5}}\n"
+@pytest.mark.parametrize("written", ["", "[]"])
+def test_a_group_by_without_a_field_is_told(tmp_path: Path, written: str) -> None:
+    counting = f"{{type: event_count, group-by: {written}, timespan: 1m, condition: {{gte: 5}}}}"
+    shorthand = f"tocsin:\n  correlate: {counting}\n"
     expected = ["group-by is empty, so all events are one group; name its fields, or remove it"]
 
     assert told(tmp_path, RULE + shorthand) == expected
-    assert told(tmp_path, COUNT.replace("timespan", "group-by: , timespan")) == expected
+    assert told(tmp_path, COUNT.replace("timespan", f"group-by: {written}, timespan")) == expected
 
 
 def test_a_correlate_that_is_empty_is_told(tmp_path: Path) -> None:

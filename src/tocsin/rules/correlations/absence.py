@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from tocsin.clock import DAY_MS
 from tocsin.model.compiled import Correlation, WindowSpec
 from tocsin.model.event import Event, as_text
 from tocsin.model.ledger import Seen
@@ -23,8 +24,7 @@ from tocsin.rules.document import Scalar
 EXAMPLE = "timespan: 1h"
 MOST_EXPECTED = 1_000  # groups
 MOST_STEPS = 2_000  # instants at which one silence is told; of an expected group ten times as many
-_DAY_MS = 86_400_000
-_LONGEST_MS = 7 * _DAY_MS  # of a silence, of groups that are not expected for ever
+_LONGEST_MS = 7 * DAY_MS  # of a silence, of groups that are not expected for ever
 _BOUNDS = Bounds((("gte", 1),))
 
 
@@ -86,7 +86,7 @@ def _expected(spec: CorrelationSpec) -> tuple[str, ...]:
 
 def _law_of(spec: CorrelationSpec) -> QuietLaw:
     """Told again every span, so that the alert goes on; every day at least, as no alert waits longer."""
-    span_ms, step_ms = spec.timespan_ms, min(spec.timespan_ms, _DAY_MS)
+    span_ms, step_ms = spec.timespan_ms, min(spec.timespan_ms, DAY_MS)
     if _expected(spec):
         return QuietLaw(span_ms, step_ms, span_ms + 10 * MOST_STEPS * step_ms, begins=True)
     longest_ms = max(span_ms, min(_LONGEST_MS, MOST_STEPS * step_ms))

@@ -15,7 +15,6 @@ from statistics import median
 from struct import Struct
 from typing import NamedTuple, Protocol
 
-WEEK_MS = 7 * 86_400_000
 _MAD_TO_SIGMA = 1.4826  # of a normal distribution
 _NEVER = -(1 << 62)
 _WEIGHTED = Struct("<3q2d")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from tocsin.clock import DAY_MS
 from tocsin.model.compiled import Correlation, WindowSpec
 from tocsin.model.event import Event
 from tocsin.model.ledger import Seen
@@ -24,8 +25,7 @@ from tocsin.rules.section import Section, number_of
 EXAMPLE = "field: data.location_info.country_code, remember: 90d, learn: 7d"
 MAX_VALUES = 1_000  # of an entity
 MOST_NEEDED = 1_000_000  # sightings that `min_seen` may ask for
-_DAY_MS = 86_400_000
-_REMEMBER_MS, _LEARN_MS = 90 * _DAY_MS, 7 * _DAY_MS
+_REMEMBER_MS, _LEARN_MS = 90 * DAY_MS, 7 * DAY_MS
 _ONE = Bounds((("gte", 1),))
 
 
@@ -46,7 +46,7 @@ def read(reading: Reading) -> Counting | None:
     if len(section.problems.errors) > before or not fields:
         return None
     own = NewLaw(remember_ms, learn_ms, min_seen)
-    return Counting(_ONE, fields=fields, own=own, timespan_ms=min(remember_ms, _DAY_MS))
+    return Counting(_ONE, fields=fields, own=own, timespan_ms=min(remember_ms, DAY_MS))
 
 
 def build(state: str, spec: CorrelationSpec, _highest: float) -> Correlation:

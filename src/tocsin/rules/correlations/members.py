@@ -16,7 +16,6 @@ from typing import Protocol
 from tocsin.model.ledger import Seen
 
 WIDTH = 3  # places of the array a member takes
-SIZE = 8 * WIDTH  # bytes
 
 _PORTION = 64  # members that are looked through at a time
 Merge = Callable[[int, int], int]

@@ -6,15 +6,16 @@ so that as much as possible is left to the first. All in one walk over the windo
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_left
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from tocsin.model.alert import NEVER_MS
 from tocsin.model.ledger import Ledger, LedgerKind, Scored, Seen
 from tocsin.rules.correlations.members import Members
-from tocsin.rules.correlations.sliding import Law, Sliding
+from tocsin.rules.correlations.sliding import KEPT, Law, Sliding
 
 STEP = 15  # the bits of a member's name and value that say which step it is of
 
@@ -60,7 +61,7 @@ class _Chain(Sliding):
     def lasts_until(self) -> int:
         """Without an event of the first step there is nothing to wait for."""
         members = self._members
-        if not all(map(STEP.__and__, members.values())):
+        if members.first_of(_opens, 0, len(members)) < len(members):
             return super().lasts_until
         return members.time(-1) if len(members) else NEVER_MS
 
@@ -74,9 +75,7 @@ class _Chain(Sliding):
     def _let_go(self, committed_ms: int) -> None:
         members = self._members
         if count := members.first_at(committed_ms):
-            committed = members.values(0, count)
-            opened = (place for place, value in enumerate(committed) if not value & STEP)
-            members.drop(next(opened, count))
+            members.drop(members.first_of(_opens, 0, count))
         if self._keep is not None and len(members) > self._keep:
             self._forget_ends(committed_ms)
         super()._let_go(committed_ms)
@@ -92,27 +91,63 @@ class _Chain(Sliding):
             members.keep_only([*staying, *range(count, len(members))])
 
 
+class _Followed:
+    """The events of each step from the place `tail` to `head`; it follows its members from call to call.
+
+    So what an end costs is what came since the last, and not all that is in its window.
+    """
+
+    def __init__(self, steps: Sequence[Step], tail: int) -> None:
+        self.steps = [_Moving(distinct=bool(step.distinct)) for step in steps]
+        self.tail = self.head = tail
+        self.asked_ms = NEVER_MS  # the last end that was asked about; from there it only moves on
+
+    def take(self, members: Members, after: int) -> None:
+        """The members up to this place."""
+        first = self.head
+        for time_ms, value in zip(members.times(first, after), members.values(first, after), strict=True):
+            self.steps[value & STEP].append(time_ms, value)
+        self.head = max(first, after)
+
+    def back_to(self, members: Members, place: int) -> None:
+        """See `Follower`. What has moved on cannot be taken back."""
+        if place < self.head:
+            members.follower = None
+
+    def let_go(self, members: Members, count: int) -> None:
+        """See `Follower`."""
+        if count >= self.head:
+            members.follower = None
+            return
+        for step, events in Counter(map(STEP.__and__, members.values(self.tail, count))).items():
+            self.steps[step].drop(events)
+        self.tail, self.head = max(self.tail - count, 0), self.head - count
+
+
 def _scores(
     members: Members, span_ms: int, from_ms: int, until_ms: int, steps: Sequence[Step]
 ) -> Iterator[Scored]:
     """The scores of the instants of the last step in `[from_ms, until_ms)`, where the rest holds."""
     first, after = members.first_at(from_ms), members.first_at(until_ms)
-    left = members.first_at(members.time(first) - span_ms)
-    if all(map(STEP.__and__, members.values(left, after))):
-        return  # nothing of the first step
-    times: dict[int, list[int]] = defaultdict(list)
-    values: dict[int, list[int]] = defaultdict(list)
-    for time_ms, value in zip(members.times(left, after), members.values(left, after), strict=True):
-        times[value & STEP].append(time_ms)
-        values[value & STEP].append(value)
-    opening, *rest = [
-        _Moving(times[place], values[place], distinct=bool(step.distinct)) for place, step in enumerate(steps)
-    ]
+    known = members.follower
+    if not isinstance(known, _Followed) or known.asked_ms > members.time(first):
+        left = members.first_at(members.time(first) - span_ms)
+        if members.first_of(_opens, left, after) == after:
+            return  # nothing of the first step
+        known = _Followed(steps, left)
+    known.take(members, after)
+    opening, *rest = known.steps
     backwards = [*zip(rest, [step.at_least for step in steps[1:]], strict=True)][::-1]
-    for now in dict.fromkeys(times[len(steps) - 1]):
-        start = _rest_start(backwards, now) if now >= from_ms else None
+    for now in dict.fromkeys(rest[-1].between(from_ms, until_ms)):
+        known.asked_ms = now
+        start = _rest_start(backwards, now)
         if start is not None and (score := opening.count(now - span_ms, start)):
             yield now, float(score)
+    members.follower = known if known.head >= KEPT else None
+
+
+def _opens(value: int) -> bool:
+    return not value & STEP
 
 
 def _rest_start(backwards: Sequence[tuple[_Moving, int]], now_ms: int) -> int | None:
@@ -126,10 +161,27 @@ def _rest_start(backwards: Sequence[tuple[_Moving, int]], now_ms: int) -> int | 
 class _Moving:
     """The events of one step, by time, asked about stretches that only ever move on."""
 
-    def __init__(self, times: Sequence[int], values: Sequence[int], *, distinct: bool) -> None:
-        self._times, self._values, self._distinct = times, values, distinct
+    def __init__(self, *, distinct: bool) -> None:
+        self._times, self._values, self._distinct = array("q"), array("q"), distinct
         self._head = self._tail = 0
         self._inside: dict[int, int] = {}  # value -> its events from tail to head
+
+    def append(self, time_ms: int, value: int) -> None:
+        """One more, not earlier than those that are known."""
+        self._times.append(time_ms)
+        if self._distinct:
+            self._values.append(value)
+
+    def drop(self, count: int) -> None:
+        """So many of the oldest go."""
+        while self._tail < min(count, self._head):
+            self._let_go()
+        del self._times[:count], self._values[:count]
+        self._tail, self._head = max(self._tail - count, 0), max(self._head - count, 0)
+
+    def between(self, from_ms: int, until_ms: int) -> Sequence[int]:
+        """The times in `[from_ms, until_ms)`."""
+        return self._times[bisect_left(self._times, from_ms) : bisect_left(self._times, until_ms)]
 
     def latest_start(self, before_ms: int, at_least: int) -> int | None:
         """The latest time from which on, and before `before_ms`, are so many; None: there never are."""

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
+from tocsin.clock import WEEK_MS
 from tocsin.model.compiled import Correlation, WindowSpec
 from tocsin.model.event import Event
 from tocsin.model.ledger import Seen, digest
@@ -31,7 +32,6 @@ from tocsin.rules.section import Section, number_of
 EXAMPLE = "{times: 3, min_count: 50}"
 MOST_BUCKETS = 10_000  # of a history
 MIN_COUNT = 10  # where none is written: fewer are chance
-_WEEK_MS = 7 * 86_400_000
 _EWMA, _WEEKLY = METHODS = ("ewma", "same_hour_of_week")
 _BASELINE = "baseline: {method: same_hour_of_week, history: 4w}"
 
@@ -81,7 +81,7 @@ def build(state: str, spec: CorrelationSpec, _highest: float) -> Correlation:
     """A spike, ready to be found."""
     past, more = _own(spec)
     history = past.history_ms // past.bucket_ms
-    baseline = partial(Weekly, history, _WEEK_MS // past.bucket_ms)
+    baseline = partial(Weekly, history, WEEK_MS // past.bucket_ms)
     law = SpikeLaw(
         bucket_ms=past.bucket_ms,
         history=history,
@@ -130,8 +130,8 @@ def _past(section: Section, bucket_ms: int) -> Past | None:
     if method not in METHODS:
         hint = did_you_mean(method, METHODS) if method else f"write {_BASELINE}"
         within.wrong("method", f'unknown method "{method}"; {hint}' if method else f"no method; {hint}")
-    history_ms = timespan(within, "history", default_ms=4 * _WEEK_MS)
-    each_ms = _WEEK_MS if method == _WEEKLY else bucket_ms
+    history_ms = timespan(within, "history", default_ms=4 * WEEK_MS)
+    each_ms = WEEK_MS if method == _WEEKLY else bucket_ms
     needed_ms = timespan(within, "min_history", default_ms=max(each_ms, history_ms // 2))
     within.done()
     if len(section.problems.errors) == before:
@@ -144,9 +144,9 @@ def _past(section: Section, bucket_ms: int) -> Past | None:
 def _check_history(section: Section, within: Section, past: Past) -> None:
     """Note what does not go together; `needed` is still a time here."""
     method, bucket_ms, history_ms, needed_ms = past
-    if method == _WEEKLY and _WEEK_MS % bucket_ms:
+    if method == _WEEKLY and WEEK_MS % bucket_ms:
         section.wrong("bucket", "the same hour of another week needs a bucket that divides a week, like 1h")
-    elif method == _WEEKLY and history_ms < _WEEK_MS:
+    elif method == _WEEKLY and history_ms < WEEK_MS:
         within.wrong("history", "same_hour_of_week compares with weeks before; write a history of 1w or more")
     elif history_ms < bucket_ms:
         within.wrong("history", "the history is shorter than a bucket; write more of it")

@@ -22,7 +22,7 @@ from tocsin.rules.correlations.judged import Judged
 from tocsin.rules.correlations.keys import condition, number
 from tocsin.rules.correlations.kind import CorrelationSpec, CorrelationType, Counting, Input, Reading, SeenBy
 from tocsin.rules.correlations.members import Members
-from tocsin.rules.correlations.sliding import MAX_MEMBERS, Law, sliding
+from tocsin.rules.correlations.sliding import KEPT, MAX_MEMBERS, Law, sliding
 from tocsin.rules.correlations.steps import seen_steps, several_rules
 from tocsin.rules.correlations.temporal import TEXT
 from tocsin.rules.detection.condition import names_in
@@ -149,6 +149,24 @@ class _Chains:
         return longest
 
 
+class _Followed:
+    """How far the chains have come at the place `head`; it follows its members from call to call."""
+
+    def __init__(self, chains: Sequence[Chain], head: int) -> None:
+        self.chains, self.head = _Chains(chains), head
+
+    def back_to(self, members: Members, place: int) -> None:
+        """See `Follower`. What has gone by cannot be taken back, nor an instant be taken in two parts."""
+        if place <= self.head:
+            members.follower = None
+
+    def let_go(self, members: Members, count: int) -> None:
+        """See `Follower`. What began with these is too old for what is still to come."""
+        self.head -= count
+        if self.head < 0:
+            members.follower = None
+
+
 class _Judge:
     """Scores the instants that complete a chain; knows which members a chain still to come needs."""
 
@@ -157,12 +175,16 @@ class _Judge:
 
     def __call__(self, members: Members, span_ms: int, from_ms: int, until_ms: int) -> list[Scored]:
         """See `Judge`."""
-        first = members.first_at(members.time(members.first_at(from_ms)) - span_ms)
-        following, scored = _Chains(self._chains), []
-        for now_ms, steps in _instants(members, first, members.first_at(until_ms)):
-            length = following.take(now_ms, steps, span_ms)
+        first, after = members.first_at(from_ms), members.first_at(until_ms)
+        known = members.follower
+        if not isinstance(known, _Followed) or known.head > first:
+            known = _Followed(self._chains, members.first_at(members.time(first) - span_ms))
+        scored = []
+        for now_ms, steps in _instants(members, known.head, after):
+            length = known.chains.take(now_ms, steps, span_ms)
             if length and now_ms >= from_ms:
                 scored.append((now_ms, float(length)))
+        known.head, members.follower = after, known if after >= KEPT else None
         return scored
 
     def stay(self, members: Members, count: int) -> Sequence[int]:

@@ -113,8 +113,9 @@ def number_of(value: Any) -> float | None:
         return None
     if isinstance(value, int | float):
         return value if isinstance(value, int) or math.isfinite(value) else None
-    if isinstance(value, str) and _NUMBER.fullmatch(value):
-        return float(value)
+    if isinstance(value, str) and (found := _NUMBER.fullmatch(value)):
+        whole = found[1].isdigit() and not found[3]
+        return int(value) if whole else float(value)  # a float has 53 bits, an id may have more
     return None
 
 

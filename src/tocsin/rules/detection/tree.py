@@ -22,7 +22,7 @@ class Test:
     `key` is the question in canonical text: equal keys, equal answers. `fields` are the top-level
     fields it reads as attributes; a `deep` test decodes the whole record. `codes`: only events of
     these codes can pass; if `decided`, all of them do. `told`: by provider, which codes decide that
-    all their events pass, where they decide at all (see `tocsin.rules.narrow`).
+    all their events pass, where they decide at all (see `tocsin.rules.detection.narrow`).
     """
 
     key: str

@@ -126,9 +126,11 @@ def _threshold(doc: DetectionDoc | CorrelationDoc, spec: CorrelationSpec) -> Non
 
 
 def _counted_field(doc: DetectionDoc | CorrelationDoc, spec: CorrelationSpec) -> None:
+    if not spec.fields:
+        return
     words = doc.vocabulary if isinstance(doc, DetectionDoc) else Vocabulary()
     groups = {field_of(name, words).key for name in spec.group_by}
-    if spec.fields and {field_of(name, words).key for name in spec.fields} <= groups:
+    if {field_of(name, words).key for name in spec.fields} <= groups:
         counted = " and ".join(spec.fields)
         doc.problems.warning(
             spec.mark, f"each group has one value of {counted}, so the count is always 1; count another field"

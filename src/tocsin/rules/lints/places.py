@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tocsin.rules.document import Entry, Node, Scalar, Table
+from tocsin.rules.document import Entry, Items, Node, Scalar, Table
 from tocsin.rules.problems import Problems, did_you_mean, meant_by
 
 _OF_TOCSIN = dict.fromkeys(("alert", "correlate", "params", "prefixes", "tests"))
@@ -29,7 +29,9 @@ def misplaced_told(key: str, root: Table) -> str:
 
 def lint_empty(root: Table, problems: Problems) -> None:
     """Warn of a `group-by` and of a `correlate` that are written and empty, and of a filter's `tocsin`."""
-    extension = root.entries.get("tocsin")
+    extension, correlation = root.entries.get("tocsin"), root.entries.get("correlation")
+    if extension is None and correlation is None:
+        return
     if extension is not None and "filter" in root.entries:
         told = "nothing reads tocsin in a filter; remove it, and fit the rule itself by an overlay"
         problems.warning(extension.key_mark, told)
@@ -37,11 +39,10 @@ def lint_empty(root: Table, problems: Problems) -> None:
     if correlate is not None and _is_empty(correlate.node):
         told = "correlate is empty, so every match is an alert; write what to count, or remove it"
         problems.warning(correlate.key_mark, told)
-    for counting in (correlate, root.entries.get("correlation")):
-        group = _within(counting, "group-by")
-        if group is not None and _is_empty(group.node):
-            told = "group-by is empty, so all events are one group; name its fields, or remove it"
-            problems.warning(group.key_mark, told)
+    group = _within(correlation or correlate, "group-by")
+    if group is not None and _is_empty(group.node):
+        told = "group-by is empty, so all events are one group; name its fields, or remove it"
+        problems.warning(group.key_mark, told)
 
 
 def _within(entry: Entry | None, key: str) -> Entry | None:
@@ -49,4 +50,4 @@ def _within(entry: Entry | None, key: str) -> Entry | None:
 
 
 def _is_empty(node: Node) -> bool:
-    return isinstance(node, Scalar) and node.is_null
+    return node.is_null if isinstance(node, Scalar) else isinstance(node, Items) and not node.items
