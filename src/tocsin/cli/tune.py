@@ -80,17 +80,20 @@ def tune(  # noqa: PLR0917 - a command's options are its parameters
     for batch, newest_ms in reading:
         sweep.feed(batch, newest_ms)
     rows = sweep.finish()
-    if reading.failed and not reading.events + reading.bad:
-        raise typer.Exit(1)  # nothing could be read, and that was said
+    if reading.events + reading.bad or not reading.failed:  # else nothing could be read, and that was said
+        _tell(made, rows, reading, sweep, output)
+    raise typer.Exit(1 if reading.failed else 0)
+
+
+def _tell(made: Made, rows: Sequence[Row], reading: Reading, sweep: Sweep, output: Format) -> None:
     if output is Format.json:
         typer.echo(msgspec.json.format(msgspec.json.encode(_record(made, rows, reading, sweep))).decode())
-    else:
-        _print(made, rows)
-        late = f", {sweep.late:,} late" if sweep.late else ""
-        bad = f", {reading.bad:,} undecodable" if reading.bad else ""
-        typer.echo(f"{reading.events:,} events{late}{bad} of {sweep.days:.1f} days", err=True)
-        say_of_late(sweep.late, sweep.latest)
-    raise typer.Exit(1 if reading.failed else 0)
+        return
+    _print(made, rows)
+    late = f", {sweep.late:,} late" if sweep.late else ""
+    bad = f", {reading.bad:,} undecodable" if reading.bad else ""
+    typer.echo(f"{reading.events:,} events{late}{bad} of {sweep.days:.1f} days", err=True)
+    say_of_late(sweep.late, sweep.latest)
 
 
 def _tried(
