@@ -85,7 +85,7 @@ def _check_chosen(chosen: Chosen, known: Container[str], params: Mapping[str, Pa
         if name in known:
             chosen.taken.update((glob, name) for glob in chosen.globs.get(name, ()))
         elif name in chosen.named:
-            hint = chosen.problems.hint(name, params)
+            hint = chosen.problems.hint(name, params) if params else "the rule has no params; remove it"
             chosen.problems.error(mark, f'unknown param "{name}"; {hint}')
 
 

@@ -155,6 +155,17 @@ def test_a_mistake_is_told_of_the_overlay(folder: Path, overlay: str, told: list
     assert _told(folder, overlay) == told
 
 
+def test_a_param_of_a_rule_without_any_is_told_so(folder: Path) -> None:
+    text = (
+        "title: t\nname: plain\nlogsource: {product: auth0}\ndetection: {s: {data.type: fp}, condition: s}\n"
+    )
+    (folder / "rules" / "plain.yml").write_text(text)
+
+    assert _told(folder, "plain: {params: {n: 3}}") == [
+        '1:18: unknown param "n"; the rule has no params; remove it'
+    ]
+
+
 def test_a_glob_that_no_rule_is_called_like_is_a_warning(folder: Path) -> None:
     (folder / "overlay.yml").write_text("\nmaf_*: {enabled: false}\n")
 
