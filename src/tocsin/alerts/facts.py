@@ -121,7 +121,7 @@ def alert_facts(alert: Alert, title: str, *, external_url: str, zone: tzinfo) ->
         "started": _moment(alert.started_ms, zone),
         "last": _moment(alert.last_ms, zone),
         "resolved": "" if alert.resolved_ms is None else _moment(alert.resolved_ms, zone),
-        "lasted": format_duration(timedelta(seconds=max(0, alert.last_ms - alert.started_ms) // 1000)),
+        "lasted": _lasted(alert),
         "evidence": [_evidence(field, values) for field, values in alert.evidence.values.items() if values],
         "approximate": alert.evidence.approximate,
         "late": alert.late,
@@ -167,11 +167,17 @@ def name_of(field: str, *, several: bool = False) -> str:
     return words[:1].upper() + words[1:]
 
 
+def _lasted(alert: Alert) -> str:
+    """From its first trigger to its last; empty where that is no time."""
+    seconds = (alert.last_ms - alert.started_ms) // 1000
+    return format_duration(timedelta(seconds=seconds)) if seconds > 0 else ""
+
+
 def _score_said(alert: Alert) -> str:
-    """The score as messages say it: of rules that hold together it is how many."""
+    """The score as messages say it: where rules hold together it is how many."""
     text = score_text(alert)
     if alert.type in _TOGETHER:
-        return f"{text} {'rule' if text == '1' else 'rules'}"
+        return f"{text} of its rules"
     return f"{text} (sampled)" if alert.sampled else text
 
 

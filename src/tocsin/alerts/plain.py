@@ -33,7 +33,10 @@ def _alert_lines(alert: Facts) -> list[str]:
         ("Note", alert["warming"]),
         ("Since", alert["started"]),
         ("Last seen", alert["last"]),
-        ("Resolved", alert["resolved"] and f"{alert['resolved']}, lasted {alert['lasted']}"),
+        (
+            "Resolved",
+            ", lasted ".join(filter(None, (alert["resolved"], alert["lasted"]))) if alert["resolved"] else "",
+        ),
         ("Merged into", alert["merged_into"]),
         *((item["name"], _values(item)) for item in alert["evidence"]),
         ("Rule", alert["rule"]),
@@ -42,6 +45,11 @@ def _alert_lines(alert: Facts) -> list[str]:
         ("Link", alert["link"]),
     ]
     return [f"{name}: {value}" for name, value in facts if value]
+
+
+def _resolved(alert: Facts) -> str:
+    lasted = f", lasted {alert['lasted']}" if alert["lasted"] else ""
+    return f"{alert['resolved']}{lasted}" if alert["resolved"] else ""
 
 
 def _values(item: Facts) -> str:

@@ -127,12 +127,18 @@ def test_a_score_of_a_sample_says_so_in_a_message_and_stays_a_number_in_a_title(
     assert "Score:        0.686 (sampled) in 10m" in _email(renderer, send_of([alert]))
 
 
-@pytest.mark.parametrize(("score", "said"), [(1, "1 rule\n"), (2, "2 rules\n")])
-def test_the_score_of_rules_that_hold_at_one_instant_is_how_many(renderer, alert_of, send_of, score, said):
+def test_the_score_of_rules_that_hold_at_one_instant_is_how_many(renderer, alert_of, send_of):
     plain = alert_of()
-    alert = alert_of(score=score, type="temporal", annotations=plain.annotations | {"timespan": "1s"})
+    alert = alert_of(score=2, type="temporal", annotations=plain.annotations | {"timespan": "1s"})
 
-    assert f"Score:        {said}" in _email(renderer, send_of([alert])).replace(",", "\n")
+    assert "Score:        2 of its rules, " in _email(renderer, send_of([alert]))
+
+
+def test_what_was_over_at_once_lasted_for_nothing(renderer, alert_of, send_of):
+    plain = alert_of()
+    alert = alert_of(last_ms=plain.started_ms, status="resolved", resolved_ms=plain.started_ms + 3_600_000)
+
+    assert "lasted" not in _email(renderer, send_of([], [alert]))
 
 
 @pytest.mark.parametrize(
