@@ -1,4 +1,4 @@
-"""What `ratio`, `shape` and `sequence` have in common: a capped ledger, counted values, numbers to reach."""
+"""What ratios, `shape` and `sequence` have in common: a capped ledger, counted values, numbers to reach."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from tocsin.rules.section import Section, number_of
 MOST_COUNTED = (
     8_000  # a window of more than MAX_MEMBERS is cut to seven eighths, and must still reach a bound
 )
+_PERCENT = 100
 
 
 def capped(
@@ -64,3 +65,22 @@ def whole_number(section: Section, key: str, default: int) -> int | None:
         section.wrong(key, f"{key} must be a whole number from 1 to {MOST_COUNTED}, not {node.text}")
         return None
     return int(number)
+
+
+def min_count(within: Section, default: int, counted: str) -> int | None:
+    """Of how many `counted` a ratio must be; who leaves it out is reminded. None after a mistake."""
+    if within.lacks("min_count"):
+        within.problems.warning(
+            within.mark,
+            f"without min_count a ratio is of {default} {counted} at least; write min_count: {default}",
+        )
+    return whole_number(within, "min_count", default)
+
+
+def is_part(within: Section, name: str, bound: float, called: str) -> bool:
+    """Whether a bound is from 0 to 1; that it is none is noted, with what a percentage would be."""
+    if 0 <= bound <= 1:
+        return True
+    hint = f"; write {bound / _PERCENT:g}" if 1 < bound <= _PERCENT else ""
+    within.wrong(name, f"a {called} is from 0 to 1, not {bound:g}{hint}")
+    return False

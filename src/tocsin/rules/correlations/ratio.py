@@ -15,7 +15,7 @@ from tocsin.model.compiled import Correlation
 from tocsin.model.event import Event
 from tocsin.model.ledger import Ledger, LedgerKind, Scored, Seen
 from tocsin.rules.correlations.bounds import condition_of, read_bounds
-from tocsin.rules.correlations.capped import MOST_COUNTED, capped, event_name, whole_number
+from tocsin.rules.correlations.capped import MOST_COUNTED, capped, event_name, is_part, min_count
 from tocsin.rules.correlations.closing import Closing, ClosingLaw
 from tocsin.rules.correlations.counting import Bounds
 from tocsin.rules.correlations.keys import PARAM, TEXT, condition, described, number
@@ -27,7 +27,6 @@ from tocsin.rules.section import Section
 EXAMPLE = "{gte: 0.8, min_count: 50}"
 MIN_COUNT = 20  # where none is written: a part of fewer events is chance
 _OF, _OVER = 1, 2  # bits of a member's value, as the steps are numbered
-_PERCENT = 100
 
 
 def read(reading: Reading) -> Counting | None:
@@ -38,12 +37,7 @@ def read(reading: Reading) -> Counting | None:
         return None
     compared = read_bounds(reading, within, EXAMPLE, counted=False, names=("min_count",))
     bounds = _of_ratio(within, compared.bounds) if compared else None
-    least = whole_number(within, "min_count", MIN_COUNT)
-    if within.lacks("min_count"):
-        within.problems.warning(
-            within.mark,
-            f"without min_count a ratio is of {MIN_COUNT} events at least; write min_count: {MIN_COUNT}",
-        )
+    least = min_count(within, MIN_COUNT, "events")
     within.done()
     if of is None or over is None or bounds is None or least is None:
         return None
@@ -94,9 +88,7 @@ def _of_ratio(within: Section, bounds: Bounds) -> Bounds | None:
     """The bounds, if some ratio is within; what is wrong is noted."""
     before = len(within.problems.errors)
     for name, bound in bounds.pairs:
-        if not 0 <= bound <= 1:
-            hint = f"; write {bound / _PERCENT:g}" if 1 < bound <= _PERCENT else ""
-            within.wrong(name, f"a ratio is from 0 to 1, not {bound:g}{hint}")
+        is_part(within, name, bound, "ratio")
     if len(within.problems.errors) > before:
         return None
     edges = sorted({0.0, 1.0, *(bound for _, bound in bounds.pairs)})

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tocsin.rules.correlations.bounds import condition_of, read_bounds
-from tocsin.rules.correlations.capped import MOST_COUNTED
+from tocsin.rules.correlations.capped import MOST_COUNTED, is_part
 from tocsin.rules.correlations.counting import Bounds
 from tocsin.rules.correlations.keys import Schema, closed, described, number
 from tocsin.rules.correlations.kind import Reading
@@ -16,7 +16,6 @@ EXAMPLE = "{events: {gte: 25}, values: {gte: 15}, events_per_value: {lte: 2}}"
 _COUNT = "{gte: 25}"
 _EACH = "{lte: 2}"
 _SHARE = "{of: {events_per_value: {lte: 2}}, gte: 0.8}"
-_PERCENT = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +109,7 @@ def _share(reading: Reading, condition: Section) -> Share | None:
     compared = read_bounds(reading, within, _SHARE, counted=False, names=("of",))
     within.done()
     for name, bound in compared.bounds.pairs if compared else ():
-        if not 0 <= bound <= 1:
-            hint = f"; write {bound / _PERCENT:g}" if 1 < bound <= _PERCENT else ""
-            within.wrong(name, f"a share is from 0 to 1, not {bound:g}{hint}")
+        is_part(within, name, bound, "share")
     return Share(each, compared.bounds) if each and compared else None
 
 

@@ -14,7 +14,7 @@ from tocsin.model.compiled import Correlation
 from tocsin.model.event import Event
 from tocsin.model.ledger import Seen
 from tocsin.rules.correlations.bounds import condition_of, fields_counted, read_bounds
-from tocsin.rules.correlations.capped import MOST_COUNTED, capped, counted_value, whole_number
+from tocsin.rules.correlations.capped import MOST_COUNTED, capped, counted_value, is_part, min_count
 from tocsin.rules.correlations.counting import Bounds
 from tocsin.rules.correlations.keys import FIELD, PARAM, TEXT, condition, described, number
 from tocsin.rules.correlations.kind import CorrelationSpec, CorrelationType, Counting, Input, Reading, SeenBy
@@ -25,7 +25,6 @@ from tocsin.rules.section import Section
 
 EXAMPLE = "{field: data.user_name, gte: 0.8, min_count: 15}"
 MIN_COUNT = 20  # where none is written: a part of fewer values is chance
-_PERCENT = 100
 
 
 def read(reading: Reading) -> Counting | None:
@@ -39,7 +38,7 @@ def read(reading: Reading) -> Counting | None:
     fields = fields_counted(within, "value_ratio", EXAMPLE)
     if fields and set(fields) <= set(reading.group_by):
         within.wrong("field", "the group has one value of this field only; name another field")
-    least = _least(within)
+    least = min_count(within, MIN_COUNT, "values")
     within.done()
     if of is None or without is None or bounds is None or least is None or not fields:
         return None
@@ -90,9 +89,8 @@ def _of_ratio(within: Section, bounds: Bounds) -> Bounds | None:
     for name, bound in bounds.pairs:
         if name not in ("gte", "gt"):
             within.wrong(name, f"a value_ratio has gte or gt, no {name}; swap of and without")
-        elif not 0 <= bound <= 1:
-            hint = f"; write {bound / _PERCENT:g}" if 1 < bound <= _PERCENT else ""
-            within.wrong(name, f"a ratio is from 0 to 1, not {bound:g}{hint}")
+        else:
+            is_part(within, name, bound, "ratio")
     if len(within.problems.errors) > before:
         return None
     if not bounds.holds(1):
@@ -101,15 +99,6 @@ def _of_ratio(within: Section, bounds: Bounds) -> Bounds | None:
     if bounds.holds(0):
         within.problems.warning(within.mark, "every ratio meets this condition; check its numbers")
     return bounds
-
-
-def _least(within: Section) -> int | None:
-    if within.lacks("min_count"):
-        within.problems.warning(
-            within.mark,
-            f"without min_count a ratio is of {MIN_COUNT} values at least; write min_count: {MIN_COUNT}",
-        )
-    return whole_number(within, "min_count", MIN_COUNT)
 
 
 VALUE_RATIO = CorrelationType(
